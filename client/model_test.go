@@ -1,0 +1,238 @@
+package client
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"tickover.dev/netcode"
+)
+
+// modelServer is one seat as the protocol wants it: it takes exactly the next input, keeps reliable messages until they are
+// acknowledged, and forgets nothing when a connection is lost.
+type modelServer struct {
+	history  []uint64 // the inputs' values in the order of being applied
+	reliable uint64   // last number given out
+	acked    uint64
+}
+
+func (s *modelServer) input(number, value, reliable uint64) (resend uint64) {
+	s.acked = max(s.acked, reliable)
+	if last := uint64(len(s.history)); number != last+1 {
+		if number > last+1 {
+			return last + 1
+		}
+		return 0
+	}
+	s.history = append(s.history, value)
+	return 0
+}
+
+// TestAnyWeatherAppliesEveryInputOnceAndInOrder: without rewinds, the window and deduplication, a lost or doubled message would
+// lose an input, apply it twice, or show the game a reliable message twice.
+func TestAnyWeatherAppliesEveryInputOnceAndInOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		now := time.Unix(0, 0)
+		out, in, ack, server := newOutbox(0), inbox{}, acks{}, modelServer{}
+		var sent, seen []uint64
+
+		// up and down carry messages; each may be delivered, lost, or delivered twice.
+		up := func(fate int, number, value uint64) {
+			for range fate {
+				if from := server.input(number, value, in.seen); from != 0 {
+					out.gap(now, from)
+				}
+			}
+		}
+		pump := func(fate func() int) {
+			out.tick(now)
+			for {
+				number, value, ok := out.next()
+				if !ok {
+					return
+				}
+				v := uint64(value[0])<<8 | uint64(value[1])
+				out.sentNext()
+				ack.tell(in.seen)
+				up(fate(), number, v)
+			}
+		}
+		down := func() {
+			for n := server.acked + 1; n <= server.reliable; n++ {
+				fresh, err := in.accept(n)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if fresh {
+					seen = append(seen, n)
+				}
+			}
+			ack.saw(now, in.seen)
+			if err := out.consumed(now, uint64(len(server.history))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		weather := func() int { return rapid.IntRange(0, 2).Draw(t, "copies") }
+
+		t.Repeat(map[string]func(*rapid.T){
+			"send": func(t *rapid.T) {
+				v := uint64(len(sent))
+				switch number, err := out.push(now, []byte{byte(v >> 8), byte(v)}); {
+				case err == nil && number != v+1:
+					t.Fatalf("input %d got number %d", v, number)
+				case err == nil:
+					sent = append(sent, v)
+				case out.waiting() < Window:
+					t.Fatal(err)
+				}
+			},
+			"pump":        func(*rapid.T) { pump(weather) },
+			"speak":       func(*rapid.T) { server.reliable++ },
+			"frame":       func(*rapid.T) { down() },
+			"time passes": func(*rapid.T) { now = now.Add(3 * time.Second) },
+			"reconnect": func(*rapid.T) {
+				in.resume(server.acked, netcode.OutcomeResumed)
+				ack.restart(in.seen)
+				if err := out.consumed(now, uint64(len(server.history))); err != nil {
+					t.Fatal(err)
+				}
+				out.rewind(now, 0)
+			},
+			"": func(t *rapid.T) {
+				if out.applied > out.sent || out.sent > out.last || out.last > out.applied+Window {
+					t.Fatalf("invariant broken: %+v", out)
+				}
+				for i, v := range server.history {
+					if v != sent[i] {
+						t.Fatalf("history %v of %v", server.history, sent)
+					}
+				}
+			},
+		})
+
+		now = now.Add(3 * time.Second)
+		pump(func() int { return 1 })
+		down()
+		if len(server.history) != len(sent) || out.waiting() != 0 {
+			t.Fatalf("%d of %d inputs applied, %d wait", len(server.history), len(sent), out.waiting())
+		}
+		for i, n := range seen {
+			if n != uint64(i+1) {
+				t.Fatalf("reliable messages %v", seen)
+			}
+		}
+		if uint64(len(seen)) != server.reliable {
+			t.Fatalf("%d of %d reliable messages", len(seen), server.reliable)
+		}
+	})
+}
+
+// TestWindowRefusesInput257: without the bound a room that never answers would fill the memory.
+func TestWindowRefusesInput257(t *testing.T) {
+	now, out := time.Unix(0, 0), newOutbox(7)
+	for i := range Window {
+		if n, err := out.push(now, []byte{1}); err != nil || n != uint64(i+8) {
+			t.Fatal(n, err)
+		}
+	}
+	if _, err := out.push(now, []byte{1}); err != ErrWindow {
+		t.Fatal(err)
+	}
+	if err := out.consumed(now, 8); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := out.push(now, []byte{1}); err != nil || n != 264 {
+		t.Fatal(n, err)
+	}
+	if err := out.consumed(now, 265); err == nil {
+		t.Fatal("a number that was never given out was acknowledged")
+	}
+}
+
+// TestBurstOfGapsRewindsOnce: every input behind a gap makes the server ask; obeying each time would square the traffic.
+func TestBurstOfGapsRewindsOnce(t *testing.T) {
+	now, out := time.Unix(0, 0), newOutbox(0)
+	count := 0
+	drain := func() {
+		for _, _, ok := out.next(); ok; _, _, ok = out.next() {
+			out.sentNext()
+			count++
+		}
+	}
+	for range 10 {
+		out.push(now, []byte{1})
+	}
+	drain()
+	for range 9 {
+		out.gap(now, 1)
+		drain()
+	}
+	if count != 20 {
+		t.Fatalf("%d inputs went out, want 10 and once again", count)
+	}
+	out.gap(now.Add(askedAgain), 1)
+	if drain(); count != 30 {
+		t.Fatal("a later request was not obeyed")
+	}
+}
+
+// TestStandstillResendsEveryTwoSeconds: a lost request to resend would otherwise stop a seat for ever.
+func TestStandstillResendsEveryTwoSeconds(t *testing.T) {
+	now, out := time.Unix(100, 0), newOutbox(0)
+	out.push(now, []byte{1})
+	if due := out.due(now); !due.Equal(now) {
+		t.Fatal(due)
+	}
+	out.sentNext()
+	if due := out.due(now); !due.Equal(now.Add(resendAfter)) {
+		t.Fatal(due)
+	}
+	out.tick(now.Add(resendAfter - 1))
+	if _, _, ok := out.next(); ok {
+		t.Fatal("too early")
+	}
+	out.tick(now.Add(resendAfter))
+	if _, _, ok := out.next(); !ok {
+		t.Fatal("never")
+	}
+	out.consumed(now, 1)
+	if due := out.due(now); !due.IsZero() {
+		t.Fatal("nothing waits, yet it is due", due)
+	}
+}
+
+// TestAcknowledgementRidesOnInputs: 100 ms after news at the latest, and never alone when an input went in between.
+func TestAcknowledgementRidesOnInputs(t *testing.T) {
+	now, a := time.Unix(100, 0), acks{}
+	if !a.due().IsZero() {
+		t.Fatal("nothing was seen")
+	}
+	a.sawState(now, 5, 0)
+	a.sawState(now.Add(50*time.Millisecond), 6, 1)
+	if due := a.due(); !due.Equal(now.Add(ackAfter)) {
+		t.Fatal(due)
+	}
+	a.tell(1)
+	a.saw(now, 1)
+	if !a.due().IsZero() {
+		t.Fatal("told twice")
+	}
+}
+
+// TestBackoffIsJitteredDoubledAndBounded: without jitter a crowd comes back at once; without a bound never.
+func TestBackoffIsJitteredDoubledAndBounded(t *testing.T) {
+	b := backoff{first: backoffFirst, max: backoffMax}
+	for _, want := range []time.Duration{500, 1000, 2000, 4000, 8000, 16000, 20000, 20000} {
+		if got := b.wait(0.5); got != want*time.Millisecond/2 {
+			t.Fatalf("half of the bound is %v, want of %v ms", got, want)
+		}
+	}
+	b.reset()
+	if got := b.wait(0); got != 0 {
+		t.Fatal(got)
+	}
+	if got := b.wait(0.999); got > time.Second {
+		t.Fatal(got)
+	}
+}

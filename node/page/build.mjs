@@ -1,0 +1,3 @@
+import { bundle, dist } from "./bundle.mjs";
+
+bundle(dist);

@@ -1,0 +1,308 @@
+package rooms
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"tickover.dev/netcode"
+)
+
+// core is the part of a room that does not depend on the game's types: what the shard drives and what Tick acts on.
+// It belongs to its shard's goroutine. Everything in it but h is rebuilt when a room is resumed.
+type core struct {
+	// Set when the room is made, then read-only.
+	id   ID
+	kind *Kind
+	game running
+	log  *slog.Logger
+
+	h    header
+	pcg  *rand.PCG
+	rand *rand.Rand
+
+	// The step under way.
+	list    []pend // what is presented, in order
+	refused []bool // per element of list: a Joined or Created that the game turned away
+	dirty   bool   // something in h changed that must be journaled before it is shown
+
+	// Waiting for the next step.
+	mail window
+
+	rosterStale bool // the seats changed, see place.callRoll
+
+	// Shown with the next entry.
+	outs    Seats[seatOut]
+	status  Status
+	signals []Note
+
+	commit
+	place
+}
+
+// place is what the shard knows of a room. The game's code never touches it.
+type place struct {
+	started time.Duration // the shard's time at which the room's time was 0; for rate 0
+	lane    *lane
+	due     time.Duration // of the next tick, at a fixed rate
+	alarmAt int           // index among the alarms, or -1
+	wakeAt  time.Duration
+	isReady bool
+	sentAt  time.Duration
+
+	fault      error // what the game's code panicked with
+	faultStack []byte
+
+	roster      []rosterSeat // who is to be told if the room has to be closed from outside
+	rosterEpoch Epoch
+	rosterTick  uint64
+}
+
+type rosterSeat struct {
+	seat    Seat
+	session string
+	gen     uint64
+}
+
+// callRoll notes who sits in the room.
+func (c *core) callRoll() {
+	c.roster, c.rosterStale = c.roster[:0], false
+	c.rosterEpoch, c.rosterTick = c.epoch, c.h.Tick
+	for seat, s := range c.h.Seats.All() {
+		if !s.Bot {
+			c.roster = append(c.roster, rosterSeat{seat, s.Session, s.Gen})
+		}
+	}
+}
+
+// farewell tells everybody on the roster that the room is closed.
+func (c *core) farewell(why string) *Frame {
+	f := newFrame()
+	f.Room, f.Epoch, f.Tick, f.Status = c.id, c.rosterEpoch, c.rosterTick, StatusFaulted
+	for _, r := range c.roster {
+		n := Note{Type: NoteLeft, Session: r.session, Gen: r.gen, Seat: r.seat, Why: why}
+		f.Seats = append(f.Seats, SeatPart{Seat: r.seat, Session: r.session, Notes: []Note{n}})
+	}
+	return f
+}
+
+// running is a room's game, its types erased.
+type running interface {
+	step(c *core)                  // builds the events of c.list and calls Step
+	decodeInput(p *pend) error     // decodes and validates an input that is about to be shown
+	resetInputs()                  // forgets the decoded inputs of the last step
+	appendState(dst []byte) []byte //
+	restore(state []byte, from, version int) error
+	appendPublic(dst []byte) ([]byte, bool)                  // false: the game publishes nothing
+	appendPrivate(dst []byte, s Seat) (b []byte, dealt bool) // false: the game deals nothing
+}
+
+// seatOut collects what the next frame holds for one seat.
+type seatOut struct {
+	touched  bool
+	reliable []byte
+	first    uint64
+	resend   uint64
+	notes    []Note
+	whole    bool // the seat is new or back: it needs public and private whatever changed
+	vacated  bool // nobody sits here any more: forget it after the next frame
+	private  uint64
+	ring     ring
+}
+
+func (c *core) out(s Seat) *seatOut {
+	o := c.outs.Get(s)
+	if o == nil {
+		o = c.outs.Put(s, seatOut{})
+	}
+	o.touched = true
+	return o
+}
+
+func (c *core) note(n Note) {
+	o := c.out(n.Seat)
+	o.notes = append(o.notes, n)
+	c.dirty = true
+}
+
+// advance runs one tick. now is the room's time, which at a fixed rate follows from the tick's number.
+func (c *core) advance(now time.Duration) {
+	c.h.Tick++
+	if c.kind.RateHz > 0 {
+		now = c.kind.period() * time.Duration(c.h.Tick)
+	}
+	c.h.Now = max(c.h.Now, now)
+	c.game.resetInputs()
+	c.list, c.refused = c.list[:0], c.refused[:0]
+	c.takeTimers()
+	c.takeWishes()
+	c.takeGraces()
+	c.mail.each(c.take)
+	c.game.step(c)
+	c.settle()
+	c.takeEmpty()
+}
+
+// show puts an event into the step's list.
+func (c *core) show(p pend) {
+	c.list = append(c.list, p)
+	c.refused = append(c.refused, false)
+	c.dirty = true
+}
+
+func (c *core) takeWishes() {
+	wishes := c.h.Wishes
+	c.h.Wishes = nil
+	for _, w := range wishes {
+		p := pend{Type: w.Type, Seat: w.Seat, Number: w.Number, Name: w.Name, Why: w.Why, Bot: w.Type == Joined}
+		if s := c.h.Seats.Get(w.Seat); s != nil {
+			p.Session, p.Gen = s.Session, s.Gen
+		}
+		c.take(p)
+	}
+}
+
+func (c *core) takeTimers() {
+	for i := 0; i < c.h.Timers.Len(); {
+		name, due := c.h.Timers.At(i)
+		if *due > c.h.Now {
+			i++
+			continue
+		}
+		c.h.Timers.Delete(name)
+		c.show(pend{Type: Timer, Name: name})
+	}
+}
+
+func (c *core) takeGraces() {
+	for seat, s := range c.h.Seats.All() {
+		if !s.Connected && !s.Bot && s.GraceEnd <= c.h.Now {
+			c.take(pend{Type: Left, Seat: seat, Session: s.Session, Gen: s.Gen, Why: "grace"})
+		}
+	}
+}
+
+// takeEmpty starts, stops or ends the wait of a room without players.
+func (c *core) takeEmpty() {
+	seated, _ := c.h.humans()
+	switch {
+	case seated > 0 && c.h.EmptyAt != 0:
+		c.h.EmptyAt, c.dirty = 0, true
+	case seated == 0 && c.h.EmptyAt == 0:
+		c.h.EmptyAt, c.dirty = c.h.Now+max(c.kind.Empty, time.Nanosecond), true
+	case seated == 0 && c.h.EmptyAt <= c.h.Now && !c.h.Ended:
+		c.end("empty", nil)
+	}
+}
+
+// take applies one pending thing to the header and, if the game is to see it, puts it into the step's list.
+func (c *core) take(p pend) {
+	switch p.Type {
+	case Created, Done, Timer:
+		c.takeOwn(p)
+	case Joined:
+		c.takeJoin(p)
+	case Returned:
+		c.takeReturn(p)
+	case Dropped:
+		c.takeDrop(p)
+	case Left:
+		c.takeLeave(p)
+	case Input:
+		c.takeInput(p)
+	case Signal:
+		c.takeSignal(p)
+	}
+}
+
+func (c *core) takeOwn(p pend) {
+	if p.Type == Done {
+		if c.h.Jobs.Get(p.Number) == nil {
+			return // told before
+		}
+		c.h.Jobs.Delete(p.Number)
+	}
+	c.show(p)
+}
+
+func (c *core) takeInput(p pend) {
+	s := c.h.Seats.Get(p.Seat)
+	if s == nil || s.Session != p.Session || s.Run != p.Run {
+		return // of a former stay or run
+	}
+	switch {
+	case p.Number <= s.Applied:
+		c.out(p.Seat) // acknowledge again
+		c.dirty = true
+		return
+	case p.Number != s.Applied+1:
+		c.out(p.Seat).resend = s.Applied + 1
+		c.dirty = true
+		return
+	}
+	s.Applied = p.Number
+	c.out(p.Seat)
+	c.dirty = true
+	if p.Why != "" { // an input of a step that failed, see requeue
+		c.answer(p, netcode.CodeRoomFault, p.Why, nil)
+		return
+	}
+	if err := c.game.decodeInput(&p); err != nil {
+		c.answer(p, netcode.CodeBadInput, err.Error(), nil)
+		return
+	}
+	c.show(p)
+}
+
+func (c *core) takeSignal(p pend) {
+	if p.ID != "" {
+		for _, id := range c.h.Signals {
+			if id == p.ID {
+				c.signals = append(c.signals, Note{Type: NoteSignal, Request: p.Ticket, Code: "duplicate", Why: "this signal was delivered before"})
+				c.dirty = true
+				return
+			}
+		}
+		if len(c.h.Signals) >= maxSignals {
+			c.h.Signals = append(c.h.Signals[:0], c.h.Signals[1:]...)
+		}
+		c.h.Signals = append(c.h.Signals, p.ID)
+	}
+	c.show(p)
+}
+
+// settle carries out what the game decided about joins and creation, after its Step.
+func (c *core) settle() {
+	for i, p := range c.list {
+		if p.Type == Joined && !p.Bot && c.h.Seats.Get(p.Seat) != nil && !c.refused[i] {
+			c.noteSeated(NoteJoined, p.Seat, p.Gen, p.Number)
+		}
+	}
+	if c.refusal.Code == "" || c.endShown {
+		return
+	}
+	for seat, s := range c.h.Seats.All() { // the game refused the room's creation: nobody has been here
+		if o := c.out(seat); !s.Bot {
+			o.notes = append(o.notes[:0], Note{
+				Type: NoteRefused, Session: s.Session, Gen: s.Gen, Request: s.Request, Code: c.refusal.Code, Why: c.refusal.Why,
+			})
+		}
+		c.vacate(seat)
+	}
+}
+
+// noteSeated tells a session that it has its seat, and has a whole state sent to it.
+func (c *core) noteSeated(t NoteType, seat Seat, gen, request uint64) {
+	s := c.h.Seats.Get(seat)
+	c.note(Note{Type: t, Session: s.Session, Gen: gen, Request: request, Seat: seat, Resumed: true, Reliable: s.Acked, Applied: s.Applied})
+	c.out(seat).whole = true
+}
+
+// watched reports whether anybody sees the room now.
+func (c *core) watched() bool {
+	_, connected := c.h.humans()
+	return connected > 0
+}
+
+func (c *core) String() string { return fmt.Sprintf("room %s (%s)", c.id, c.kind.Name) }

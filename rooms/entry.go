@@ -1,0 +1,121 @@
+package rooms
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cespare/xxhash/v2"
+
+	"tickover.dev/codec"
+	"tickover.dev/codec/delta"
+)
+
+// entryFormat is the version of entryBody and header. A node refuses formats it does not know.
+const entryFormat = 1
+
+// ErrCorrupt is a journal that cannot be resumed from: a broken link, a hash that does not fit, an unknown format.
+var ErrCorrupt = errors.New("rooms: corrupt journal")
+
+// entryBody is the body of every entry but a claim. The state's bytes are the game's, then the header's, each one msgpack map.
+type entryBody struct {
+	Format  int       `msgpack:"f"`
+	Kind    string    `msgpack:"k"`
+	Version int       `msgpack:"v"`
+	State   []byte    `msgpack:"s"` // the whole state, or
+	Delta   []byte    `msgpack:"d"` // the program that makes it of the entry before
+	Game    int       `msgpack:"g"` // length of the game's part of the state
+	Hash    uint64    `msgpack:"h"` // of the state, xxHash64
+	Rings   []ringRow `msgpack:"r"` // reliable messages: all unacknowledged ones with a whole state, else the new ones
+}
+
+// ringRow is one reliable message of one seat.
+type ringRow struct {
+	Seat   Seat   `msgpack:"s"`
+	Number uint64 `msgpack:"n"`
+	Wire   []byte `msgpack:"w"`
+}
+
+// saved is a room's state as its journal has it.
+type saved struct {
+	kind    string
+	version int
+	state   []byte
+	game    int
+	hash    uint64
+	rings   []ringRow
+	tick    uint64
+	horizon uint64
+	last    EntryID
+}
+
+// replay puts a room's state together from its entries, oldest first, and checks every link and hash on the way.
+func replay(entries []Entry) (saved, error) {
+	var s saved
+	found := false
+	for i, e := range entries {
+		if i > 0 && e.ID.Compare(s.last) <= 0 {
+			return s, fmt.Errorf("%w: entry %s after %s", ErrCorrupt, e.ID, s.last)
+		}
+		if e.Kind == EntryClaim {
+			s.last = e.ID
+			continue
+		}
+		if found && e.Prev != s.last {
+			return s, fmt.Errorf("%w: entry %s continues %s, but %s is before it", ErrCorrupt, e.ID, e.Prev, s.last)
+		}
+		s.last = e.ID
+		if !found && !e.Kind.HoldsState() {
+			continue // the tail of what a snapshot trims
+		}
+		if err := s.apply(e); err != nil {
+			return s, fmt.Errorf("entry %s: %w", e.ID, err)
+		}
+		found = true
+	}
+	if !found {
+		return s, fmt.Errorf("%w: no entry holds a state", ErrCorrupt)
+	}
+	return s, nil
+}
+
+func (s *saved) apply(e Entry) error {
+	var b entryBody
+	if err := codec.Decode(e.Body, &b); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	if b.Format != entryFormat {
+		return fmt.Errorf("%w: format %d, this node knows %d", ErrCorrupt, b.Format, entryFormat)
+	}
+	state := b.State
+	if e.Kind == EntryDelta {
+		var err error
+		if state, err = delta.Apply(nil, s.state, b.Delta); err != nil {
+			return fmt.Errorf("%w: %w", ErrCorrupt, err)
+		}
+		s.rings = append(s.rings, b.Rings...)
+	} else {
+		s.rings = b.Rings
+	}
+	if xxhash.Sum64(state) != b.Hash {
+		return fmt.Errorf("%w: the state has another hash than its entry says", ErrCorrupt)
+	}
+	if b.Game < 0 || b.Game > len(state) {
+		return fmt.Errorf("%w: game of %d bytes in a state of %d", ErrCorrupt, b.Game, len(state))
+	}
+	s.kind, s.version, s.state, s.game, s.hash = b.Kind, b.Version, state, b.Game, b.Hash
+	s.tick, s.horizon = e.ID.Tick, e.Horizon
+	return nil
+}
+
+// Identify gives the kind and key of the room that entries belong to.
+func Identify(entries []Entry) (kind, key string, err error) {
+	s, err := replay(entries)
+	if err != nil {
+		return "", "", err
+	}
+	var h header
+	if err := headerCodec.Decode(s.state[s.game:], pointerTo(&h)); err != nil {
+		return "", "", fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return s.kind, h.Key, nil
+}

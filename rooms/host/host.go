@@ -1,0 +1,372 @@
+// Package host runs rooms on goroutines: it is the shell around rooms.Shard, which decides everything. It owns the shards'
+// goroutines, their clock, the watchdog, the journal's answers and the workers that call a game's Admit and Do.
+//
+//	sessions ── Handle.Post ──► runner (one goroutine per shard) ── Journal.Append ──► journal
+//	   ▲                          │   ▲                                                  │
+//	   └────── Sink.Deliver ◄─────┘   └───────────────── results ────────────────────────┘
+//
+// A Host and its Handles may be used from any goroutine.
+package host
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"tickover.dev/rooms"
+)
+
+// Config says what a Host runs. Kinds, Journal and Sink are required.
+type Config struct {
+	Kinds   []rooms.Kind
+	Journal rooms.Journal
+	Sink    Sink
+	Shards  int // goroutines that step rooms; default GOMAXPROCS
+	Log     *slog.Logger
+
+	// TombstoneTTL is how long an ended room's result is remembered. Default 5 minutes.
+	TombstoneTTL time.Duration
+	// Workers bounds the calls of Admit and Do under way at once, each. Default 64.
+	Workers int
+}
+
+// Sink gets what confirmed ticks show.
+type Sink interface {
+	// Deliver is called from shards' goroutines and must not block. The frames are the sink's: it releases each once.
+	Deliver(frames []*rooms.Frame)
+	// RoomEnded is called after the last frame of a room was delivered.
+	RoomEnded(rooms.Ended)
+}
+
+// Errors of finding and making rooms.
+var (
+	ErrUnknownKind = errors.New("there is no such kind of room")
+	ErrKeyTaken    = errors.New("a room of this kind and key exists")
+	ErrStopping    = errors.New("this node takes no new rooms")
+	ErrBadKey      = errors.New("a key has at most 64 letters, digits, '-', '_', '.'")
+)
+
+// Host runs the rooms of one node.
+type Host struct {
+	// Set by New, then read-only.
+	config  Config
+	log     *slog.Logger
+	kinds   map[string]*rooms.Kind
+	runners []*runner
+	admits  chan struct{}
+	jobs    chan struct{}
+	started time.Time
+	ctx     context.Context // ends with Stop; for calls into games and the journal
+	cancel  context.CancelFunc
+	work    sync.WaitGroup
+
+	mu sync.RWMutex
+	// Guarded by mu.
+	rooms    map[rooms.ID]*Handle
+	keys     map[address]rooms.ID
+	tombs    map[rooms.ID]Tomb
+	stopping bool
+	empty    chan struct{} // closed when stopping and no room is left
+}
+
+type address struct{ kind, key string }
+
+// Handle is one room of this host.
+type Handle struct {
+	ID   rooms.ID
+	Kind *rooms.Kind
+	Key  string
+
+	host   *Host
+	runner *runner
+}
+
+// Tomb is what is remembered of a room that ended.
+type Tomb struct {
+	Why    string
+	Result []byte // msgpack
+	until  time.Time
+}
+
+// New starts a host. It returns every complaint about the configuration at once.
+func New(c Config) (*Host, error) {
+	h := &Host{
+		config: c, log: c.Log, kinds: map[string]*rooms.Kind{}, started: time.Now(),
+		rooms: map[rooms.ID]*Handle{}, keys: map[address]rooms.ID{}, tombs: map[rooms.ID]Tomb{}, empty: make(chan struct{}),
+	}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	if err := h.addKinds(); err != nil {
+		return nil, err
+	}
+	if h.config.TombstoneTTL == 0 {
+		h.config.TombstoneTTL = 5 * time.Minute
+	}
+	if h.config.Workers == 0 {
+		h.config.Workers = 64
+	}
+	if h.config.Shards == 0 {
+		h.config.Shards = runtime.GOMAXPROCS(0)
+	}
+	h.admits, h.jobs = make(chan struct{}, h.config.Workers), make(chan struct{}, h.config.Workers)
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	for range h.config.Shards {
+		h.runners = append(h.runners, newRunner(h))
+	}
+	for _, r := range h.runners {
+		go r.run() // waited for by its done channel, as a stuck one is never waited for
+	}
+	h.work.Go(h.watch)
+	return h, nil
+}
+
+func (h *Host) addKinds() error {
+	var errs []error
+	for i := range h.config.Kinds {
+		k := &h.config.Kinds[i]
+		if err := k.Err(); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if h.kinds[k.Name] != nil {
+			errs = append(errs, fmt.Errorf("kind %q is defined twice", k.Name))
+		}
+		h.kinds[k.Name] = k
+	}
+	if len(h.config.Kinds) == 0 {
+		errs = append(errs, errors.New("no kind of room is defined"))
+	}
+	if h.config.Journal == nil || h.config.Sink == nil {
+		errs = append(errs, errors.New("host: Journal and Sink are required"))
+	}
+	return errors.Join(errs...)
+}
+
+// Kind gives a kind by name.
+func (h *Host) Kind(name string) (*rooms.Kind, bool) {
+	k, ok := h.kinds[name]
+	return k, ok
+}
+
+// Room finds a room of this host.
+func (h *Host) Room(id rooms.ID) (*Handle, bool) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	r, ok := h.rooms[id]
+	return r, ok
+}
+
+// Find finds the room of a kind and key.
+func (h *Host) Find(kind, key string) (*Handle, bool) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	r, ok := h.rooms[h.keys[address{kind, key}]]
+	return r, ok
+}
+
+// Tomb tells of a room that has ended.
+func (h *Host) Tomb(id rooms.ID) (Tomb, bool) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	t, ok := h.tombs[id]
+	return t, ok && time.Now().Before(t.until)
+}
+
+// Create makes a room; key may be "". The game may still refuse it: then the joins behind it are refused.
+func (h *Host) Create(kind, key string, options []byte) (*Handle, error) {
+	r, _, err := h.create(kind, key, options, false)
+	return r, err
+}
+
+// FindOrCreate finds the room of a kind and key or makes it, as one step: of many that ask at once, one creates.
+func (h *Host) FindOrCreate(kind, key string, options []byte) (r *Handle, created bool, err error) {
+	return h.create(kind, key, options, true)
+}
+
+func (h *Host) create(kind, key string, options []byte, orFind bool) (*Handle, bool, error) {
+	k, ok := h.kinds[kind]
+	if !ok {
+		return nil, false, ErrUnknownKind
+	}
+	if key != "" && !rooms.ValidName(key) {
+		return nil, false, ErrBadKey
+	}
+	r := &Handle{ID: newID(), Kind: k, Key: key, host: h}
+	h.mu.Lock()
+	if key != "" {
+		if old, taken := h.rooms[h.keys[address{kind, key}]]; taken {
+			h.mu.Unlock()
+			if orFind {
+				return old, false, nil
+			}
+			return nil, false, ErrKeyTaken
+		}
+	}
+	if h.stopping {
+		h.mu.Unlock()
+		return nil, false, ErrStopping
+	}
+	h.add(r)
+	h.mu.Unlock()
+	err := r.Post(&rooms.Mail{
+		Type: rooms.MailCreate, Kind: k, Name: key, Body: options, Epoch: rooms.Epoch(time.Now().UnixMilli()), Nonce: newNonce(),
+	})
+	if err != nil {
+		h.remove(r.ID)
+		return nil, false, err
+	}
+	return r, true, nil
+}
+
+// add places a room on the shard that has the fewest. h.mu is held.
+func (h *Host) add(r *Handle) {
+	r.runner = h.runners[0]
+	for _, other := range h.runners[1:] {
+		if other.rooms.Load() < r.runner.rooms.Load() {
+			r.runner = other
+		}
+	}
+	r.runner.rooms.Add(1)
+	h.rooms[r.ID] = r
+	if r.Key != "" {
+		h.keys[address{r.Kind.Name, r.Key}] = r.ID
+	}
+}
+
+func (h *Host) remove(id rooms.ID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.rooms[id]
+	if r == nil {
+		return
+	}
+	delete(h.rooms, id)
+	if at := (address{r.Kind.Name, r.Key}); h.keys[at] == id {
+		delete(h.keys, at)
+	}
+	r.runner.rooms.Add(-1)
+	if h.stopping && len(h.rooms) == 0 {
+		close(h.empty)
+	}
+}
+
+// ended carries out what follows a room's end: it is buried, and its result remembered.
+func (h *Host) ended(e rooms.Ended) {
+	if e.Err != nil {
+		h.log.Warn("room closed", "room", e.Room, "epoch", e.Epoch, "why", e.Why, "error", e.Err)
+	}
+	if e.Why != "released" {
+		h.mu.Lock()
+		h.tombs[e.Room] = Tomb{e.Why, e.Result, time.Now().Add(h.config.TombstoneTTL)}
+		h.mu.Unlock()
+	}
+	h.remove(e.Room)
+	h.config.Sink.RoomEnded(e)
+	if !e.Kept {
+		h.work.Go(func() {
+			err := h.config.Journal.Bury(h.ctx, e.Room, e.Epoch, e.Result, h.config.TombstoneTTL)
+			if err != nil && h.ctx.Err() == nil {
+				h.log.Warn("bury room", "room", e.Room, "error", err)
+			}
+		})
+	}
+}
+
+// Post hands mail to the room. It copies the body. rooms.ErrMailboxFull refuses at once: nothing waits for a room.
+func (r *Handle) Post(m *rooms.Mail) error {
+	m.Room = r.ID
+	return r.runner.post(m)
+}
+
+// Stats counts what runs.
+type Stats struct {
+	Rooms      map[string]int // by kind
+	StuckSteps int64          // goroutines that a watchdog has taken the shard from, and that have not come back yet
+	TakenAway  int64          // how often that happened
+	Late       LatenessStats
+}
+
+// Stats may be called at any time.
+func (h *Host) Stats() Stats {
+	s := Stats{Rooms: map[string]int{}}
+	h.mu.RLock()
+	for _, r := range h.rooms {
+		s.Rooms[r.Kind.Name]++
+	}
+	h.mu.RUnlock()
+	for _, r := range h.runners {
+		s.StuckSteps += r.stuck.Load()
+		s.TakenAway += r.taken.Load()
+		s.Late.add(&r.lateness)
+	}
+	return s
+}
+
+// Refuse makes the host take no new rooms.
+func (h *Host) Refuse() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stopping {
+		return
+	}
+	h.stopping = true
+	if len(h.rooms) == 0 {
+		close(h.empty)
+	}
+}
+
+// Stop releases every room, so that it can be resumed elsewhere or later, and ends all goroutines. ctx bounds the wait for
+// the journal and for calls into games; rooms that could not be released are resumed from their newest entry all the same.
+func (h *Host) Stop(ctx context.Context) error {
+	h.Refuse()
+	h.mu.RLock()
+	for _, r := range h.rooms {
+		r.runner.post(&rooms.Mail{Type: rooms.MailRelease, Room: r.ID})
+	}
+	h.mu.RUnlock()
+	err := wait(ctx, h.empty, "rooms are still open")
+	for _, r := range h.runners {
+		r.stop()
+	}
+	for _, r := range h.runners {
+		err = errors.Join(err, wait(ctx, r.done, "a room's step does not return"))
+	}
+	h.cancel()
+	idle := make(chan struct{})
+	go func() {
+		h.work.Wait()
+		close(idle)
+	}()
+	return errors.Join(err, wait(ctx, idle, "a call of Admit or Do does not return"))
+}
+
+func wait(ctx context.Context, done <-chan struct{}, what string) error {
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("stop: %s: %w", what, context.Cause(ctx))
+	}
+}
+
+// newID makes a room's id: 80 random bits, in 16 letters and digits.
+func newID() rooms.ID {
+	var b [10]byte
+	rand.Read(b[:])
+	return rooms.ID(strings.ToLower(base32.StdEncoding.EncodeToString(b[:])))
+}
+
+func newNonce() uint64 {
+	var b [8]byte
+	rand.Read(b[:])
+	return binary.LittleEndian.Uint64(b[:]) >> 1 // fits every store's integers
+}

@@ -1,0 +1,88 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"tickover.dev/rooms"
+)
+
+// ask answers one question of a room to the journal. It runs on a goroutine of its own.
+func (r *runner) ask(a rooms.Ask) {
+	j := r.host.config.Journal
+	switch a.Type {
+	case rooms.AskTop:
+		ctx, cancel := context.WithTimeout(r.host.ctx, time.Second)
+		top, err := j.Top(ctx, a.Room)
+		cancel()
+		r.call(func(s *rooms.Shard, now time.Duration) { s.TakeTop(a.Room, top, err, now) })
+	case rooms.AskRestore:
+		nonce := newNonce()
+		epoch, entries, err := r.host.claim(r.host.ctx, a.Room, a.Seen, nonce)
+		if r.host.ctx.Err() != nil {
+			return
+		}
+		r.call(func(s *rooms.Shard, now time.Duration) { s.TakeLoaded(a.Room, epoch, nonce, entries, err, now) })
+	}
+}
+
+// claim claims a room and loads it, again and again until the journal answers: an unanswered claim may have been made.
+func (h *Host) claim(ctx context.Context, room rooms.ID, seen rooms.Epoch, nonce uint64) (rooms.Epoch, []rooms.Entry, error) {
+	j := h.config.Journal
+	for {
+		epoch, err := j.Claim(ctx, room, seen, nonce)
+		var entries []rooms.Entry
+		if err == nil {
+			entries, err = j.Load(ctx, room, epoch)
+		}
+		if err == nil || errors.Is(err, rooms.ErrGone) || errors.Is(err, rooms.ErrClaimLost) {
+			return epoch, entries, err
+		}
+		select {
+		case <-ctx.Done():
+			return 0, nil, context.Cause(ctx)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// Resume claims a room and goes on with it. cold says that its players' connections are gone, as after a restart.
+func (h *Host) Resume(ctx context.Context, id rooms.ID, cold bool) error {
+	nonce := newNonce()
+	epoch, entries, err := h.claim(ctx, id, 0, nonce)
+	if err != nil {
+		return fmt.Errorf("resume room %s: %w", id, err)
+	}
+	kindName, key, err := rooms.Identify(entries)
+	if err != nil {
+		return fmt.Errorf("resume room %s: %w", id, err)
+	}
+	kind, ok := h.kinds[kindName]
+	if !ok {
+		return fmt.Errorf("resume room %s: %w: %q", id, ErrUnknownKind, kindName)
+	}
+	r := &Handle{ID: id, Kind: kind, Key: key, host: h}
+	h.mu.Lock()
+	if h.stopping || h.rooms[id] != nil {
+		h.mu.Unlock()
+		return fmt.Errorf("resume room %s: it is open, or the host is stopping", id)
+	}
+	h.add(r)
+	h.mu.Unlock()
+	done := make(chan error, 1)
+	r.runner.call(func(s *rooms.Shard, now time.Duration) {
+		done <- s.Adopt(id, kind, epoch, nonce, entries, cold, now)
+	})
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		h.remove(id)
+		return fmt.Errorf("resume room %s: %w", id, err)
+	}
+	return nil
+}

@@ -1,0 +1,246 @@
+package host
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tickover.dev/rooms"
+)
+
+// maxInbox bounds what waits for a shard, all its rooms together. It is reached only when the shard is stuck: then mail is refused.
+const maxInbox = 64 << 10
+
+// runner drives one shard. Whoever holds its turn runs it; a watchdog may take the turn from a goroutine that is stuck in a game's
+// code and give it to another (see watchdog.go), so everything a round needs is kept here and not on the stack.
+type runner struct {
+	// Set by newRunner, then read-only.
+	host *Host
+	wake chan struct{} // one token: there is something in the inbox, or the runner is to stop
+	done chan struct{} // closed when the shard is stepped no more
+
+	rooms atomic.Int64 // placed on this shard
+	stuck atomic.Int64
+	taken atomic.Int64
+
+	lateness lateness
+	turn     turn
+
+	// Owned by the goroutine that runs the shard.
+	shard *rooms.Shard
+	round inbox // what is being taken in, and how far
+	now   time.Duration
+
+	mu sync.Mutex
+	// Guarded by mu.
+	inbox   inbox
+	stopped bool
+}
+
+// inbox is what waits for a shard's next round.
+type inbox struct {
+	mail     []rooms.Mail
+	bodies   []byte // of the mail
+	answered []answered
+	calls    []func(*rooms.Shard, time.Duration) // answers to asks
+
+	nextMail, nextAnswered, nextResult, nextCall int
+}
+
+// answered is one answered append.
+type answered struct {
+	entries []rooms.Entry
+	results []rooms.Result
+}
+
+func newRunner(h *Host) *runner {
+	r := &runner{host: h, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	r.shard = rooms.NewShard(h.log, seeds)
+	r.shard.Turn = &r.turn
+	r.shard.Clock = r.clock
+	r.shard.Lateness = r.lateness.record
+	return r
+}
+
+func seeds() (uint64, uint64) {
+	var b [16]byte
+	rand.Read(b[:])
+	return binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint64(b[8:])
+}
+
+// clock is the shard's time: since the host started, never going back.
+func (r *runner) clock() time.Duration { return time.Since(r.host.started) }
+
+// post queues mail. It copies the body.
+func (r *runner) post(m *rooms.Mail) error {
+	r.mu.Lock()
+	if r.stopped || len(r.inbox.mail) >= maxInbox {
+		stopped := r.stopped
+		r.mu.Unlock()
+		if stopped {
+			return rooms.ErrGone
+		}
+		return rooms.ErrMailboxFull
+	}
+	mail := *m
+	if len(m.Body) > 0 {
+		from := len(r.inbox.bodies)
+		r.inbox.bodies = append(r.inbox.bodies, m.Body...)
+		mail.Body = r.inbox.bodies[from:len(r.inbox.bodies):len(r.inbox.bodies)]
+	}
+	r.inbox.mail = append(r.inbox.mail, mail)
+	r.mu.Unlock()
+	r.signal()
+	return nil
+}
+
+func (r *runner) signal() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// call queues an answer of the journal.
+func (r *runner) call(f func(*rooms.Shard, time.Duration)) {
+	r.mu.Lock()
+	r.inbox.calls = append(r.inbox.calls, f)
+	r.mu.Unlock()
+	r.signal()
+}
+
+// append hands entries to the journal; the results come back through the inbox.
+func (r *runner) append(entries []rooms.Entry) {
+	r.host.config.Journal.Append(entries, func(results []rooms.Result) {
+		r.mu.Lock()
+		r.inbox.answered = append(r.inbox.answered, answered{entries, results})
+		r.mu.Unlock()
+		r.signal()
+	})
+}
+
+func (r *runner) stop() {
+	r.mu.Lock()
+	r.stopped = true
+	r.mu.Unlock()
+	r.signal()
+}
+
+// run goes round until stop, or until the turn is lost. It starts where the goroutine before it left off.
+func (r *runner) run() {
+	ended := false
+	defer func() {
+		if ended {
+			close(r.done)
+		} else { // by runtime.Goexit: the turn was lost
+			r.cameBack()
+		}
+	}()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		r.now = r.clock()
+		r.takeIn()
+		wake := r.shard.Advance(r.now)
+		r.carryOut()
+		pause := time.Hour
+		if wake > 0 {
+			pause = max(0, wake-r.clock())
+		}
+		timer.Reset(pause)
+		select {
+		case <-r.wake:
+		case <-timer.C:
+		}
+		if !r.swap() {
+			ended = true
+			return
+		}
+	}
+}
+
+// swap takes the inbox over, once the round before is taken in, and reports false when it is time to end.
+func (r *runner) swap() bool {
+	r.round.reset()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopped {
+		return false
+	}
+	r.round, r.inbox = r.inbox, r.round
+	return true
+}
+
+func (b *inbox) reset() {
+	const keepBytes = 1 << 20
+	clear(b.mail)
+	clear(b.answered)
+	clear(b.calls)
+	bodies := b.bodies[:0]
+	if cap(bodies) > keepBytes {
+		bodies = nil
+	}
+	*b = inbox{mail: b.mail[:0], bodies: bodies, answered: b.answered[:0], calls: b.calls[:0]}
+}
+
+// takeIn hands the round to the shard. Each element is counted before it is taken: if the turn is lost in the middle, whoever
+// goes on does not take it twice.
+func (r *runner) takeIn() {
+	b := &r.round
+	for b.nextCall < len(b.calls) {
+		b.nextCall++
+		b.calls[b.nextCall-1](r.shard, r.now)
+	}
+	for b.nextAnswered < len(b.answered) {
+		a := &b.answered[b.nextAnswered]
+		for b.nextResult < len(a.results) {
+			b.nextResult++
+			r.shard.TakeResult(&a.entries[b.nextResult-1], a.results[b.nextResult-1], r.now)
+		}
+		b.nextAnswered, b.nextResult = b.nextAnswered+1, 0
+	}
+	for b.nextMail < len(b.mail) {
+		b.nextMail++
+		m := &b.mail[b.nextMail-1]
+		if err := r.shard.Take(m, r.now); err != nil {
+			r.refuse(m, err)
+		}
+	}
+}
+
+// refuse answers mail that its room did not take.
+func (r *runner) refuse(m *rooms.Mail, err error) {
+	if f := rooms.Refusal(m, err); f != nil {
+		if tomb, ok := r.host.Tomb(m.Room); ok && errors.Is(err, rooms.ErrGone) {
+			n := &f.Seats[0].Notes[0]
+			n.Why, n.Result = tomb.Why, tomb.Result
+		}
+		r.shard.Out.Frames = append(r.shard.Out.Frames, f)
+	}
+}
+
+// carryOut does what the shard asks for.
+func (r *runner) carryOut() {
+	out := &r.shard.Out
+	if len(out.Frames) > 0 {
+		r.host.config.Sink.Deliver(out.Frames)
+	}
+	if len(out.Appends) > 0 {
+		entries := make([]rooms.Entry, len(out.Appends))
+		copy(entries, out.Appends)
+		r.append(entries)
+	}
+	for _, a := range out.Asks {
+		r.host.work.Go(func() { r.ask(a) })
+	}
+	for _, j := range out.Jobs {
+		r.host.work.Go(func() { r.perform(j) })
+	}
+	for _, e := range out.Ended {
+		r.host.ended(e)
+	}
+	out.Reset()
+}

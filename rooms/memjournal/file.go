@@ -1,0 +1,124 @@
+package memjournal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"tickover.dev/codec"
+	"tickover.dev/rooms"
+)
+
+// fileFormat is the version of the file that Save writes.
+const fileFormat = 1
+
+type fileState struct {
+	Format  int
+	Streams []fileStream
+}
+
+type fileStream struct {
+	Room    string
+	Entries []fileEntry
+	Tomb    []byte
+	Ended   bool
+	UntilMs int64
+}
+
+type fileEntry struct {
+	Epoch, Tick         uint64
+	PrevEpoch, PrevTick uint64
+	Nonce, Horizon      uint64
+	Kind                uint8
+	Body                []byte
+}
+
+// Save writes everything to a file, as a whole or not at all.
+func (j *Journal) Save(path string) error {
+	b, err := codec.Append(nil, j.snapshot())
+	if err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return fmt.Errorf("save journals: %w", err)
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(b)
+	err = errors.Join(err, tmp.Sync(), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("save journals: %w", err)
+	}
+	return nil
+}
+
+func (j *Journal) snapshot() *fileState {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	f := &fileState{Format: fileFormat}
+	for id := range j.streams {
+		s := j.stream(id)
+		if s == nil {
+			continue
+		}
+		fs := fileStream{Room: string(id), Tomb: s.tomb, Ended: s.tomb != nil}
+		if fs.Ended {
+			fs.UntilMs = s.until.UnixMilli()
+		}
+		for _, e := range s.entries {
+			fs.Entries = append(fs.Entries, fileEntry{
+				uint64(e.ID.Epoch), e.ID.Tick, uint64(e.Prev.Epoch), e.Prev.Tick, e.Nonce, e.Horizon, uint8(e.Kind), e.Body,
+			})
+		}
+		f.Streams = append(f.Streams, fs)
+	}
+	slices.SortFunc(f.Streams, func(a, b fileStream) int { return strings.Compare(a.Room, b.Room) })
+	return f
+}
+
+// Restore reads what Save wrote. A file that does not exist is an empty journal.
+func (j *Journal) Restore(path string) error {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("load journals: %w", err)
+	}
+	var f fileState
+	if err := codec.Decode(b, &f); err != nil {
+		return fmt.Errorf("load journals from %s: %w", path, err)
+	}
+	if f.Format != fileFormat {
+		return fmt.Errorf("load journals from %s: format %d, this version knows %d", path, f.Format, fileFormat)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, fs := range f.Streams {
+		s := &stream{}
+		if fs.Ended {
+			s.tomb, s.until = append([]byte{}, fs.Tomb...), time.UnixMilli(fs.UntilMs)
+		}
+		for _, e := range fs.Entries {
+			s.entries = append(s.entries, rooms.Entry{
+				Room:  rooms.ID(fs.Room),
+				ID:    rooms.EntryID{Epoch: rooms.Epoch(e.Epoch), Tick: e.Tick},
+				Prev:  rooms.EntryID{Epoch: rooms.Epoch(e.PrevEpoch), Tick: e.PrevTick},
+				Nonce: e.Nonce, Horizon: e.Horizon, Kind: rooms.EntryKind(e.Kind), Body: e.Body,
+			})
+		}
+		if s.tomb == nil && len(s.entries) == 0 {
+			return fmt.Errorf("load journals from %s: room %s has no entries", path, fs.Room)
+		}
+		j.streams[rooms.ID(fs.Room)] = s
+	}
+	return nil
+}

@@ -1,0 +1,215 @@
+package rooms
+
+import (
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"tickover.dev/netcode"
+)
+
+// frame gathers what the present tick shows. The caller sees to it that nobody gets it before the tick is confirmed.
+func (c *core) frame() *Frame {
+	f := newFrame()
+	f.Room, f.Epoch, f.Tick, f.Status = c.id, c.epoch, c.h.Tick, c.status
+	c.status = StatusNone
+	c.shownAt = c.h.Now
+	if c.h.Ended && !c.endShown {
+		c.noteEnd()
+	}
+	f.Answers = append(f.Answers, c.signals...)
+	c.signals = c.signals[:0]
+	c.framePublic(f)
+	for i := 0; i < c.outs.Len(); i++ {
+		seat, o := c.outs.At(i)
+		c.frameSeat(f, seat, o)
+	}
+	f.Public = f.cut(0)
+	for i := range f.Seats {
+		p := &f.Seats[i]
+		p.Private, p.Reliable = f.cut(2*i+1), f.cut(2*i+2)
+	}
+	c.forgetVacated()
+	return f
+}
+
+func (f *Frame) cut(i int) []byte {
+	s := f.spans[i]
+	if s.from == s.to {
+		return nil
+	}
+	return f.buf[s.from:s.to:s.to]
+}
+
+// framePublic puts the public value into the frame, if it changed or somebody is new.
+func (c *core) framePublic(f *Frame) {
+	f.spans = append(f.spans, span{})
+	from := len(f.buf)
+	var shows bool
+	if f.buf, shows = c.game.appendPublic(f.buf); !shows {
+		return
+	}
+	hash := xxhash.Sum64(f.buf[from:]) | 1
+	needed := false
+	for _, o := range c.outs.All() {
+		needed = needed || o.whole
+	}
+	if hash == c.public && !needed {
+		f.buf = f.buf[:from]
+		return
+	}
+	c.public = hash
+	f.spans[0] = span{from, len(f.buf)}
+}
+
+// frameSeat adds a seat's part, if there is anything for it.
+func (c *core) frameSeat(f *Frame, seat Seat, o *seatOut) {
+	s := c.h.Seats.Get(seat)
+	private := c.framePrivate(f, seat, s, o)
+	if !o.touched && private.from == private.to {
+		return
+	}
+	p := SeatPart{Seat: seat, Resend: o.resend, Notes: o.notes}
+	reliable := span{len(f.buf), len(f.buf)}
+	if s != nil {
+		p.Session, p.Applied, p.Run = s.Session, s.Applied, s.Run
+		p.Last = s.Issued
+		for _, m := range o.ring.after(max(o.ring.shown, s.Acked)) {
+			if p.First == 0 {
+				p.First = m.Number
+			}
+			f.buf = append(f.buf, m.Wire...)
+			o.ring.shown = m.Number
+		}
+		reliable.to = len(f.buf)
+	}
+	f.Seats = append(f.Seats, p)
+	f.spans = append(f.spans, private, reliable)
+	o.touched, o.resend, o.notes, o.whole = false, 0, nil, false
+}
+
+// framePrivate encodes what only this seat sees, if it changed.
+func (c *core) framePrivate(f *Frame, seat Seat, s *seatState, o *seatOut) span {
+	at := span{len(f.buf), len(f.buf)}
+	if s == nil || s.Bot || !s.Connected {
+		return at
+	}
+	var dealt bool
+	if f.buf, dealt = c.game.appendPrivate(f.buf, seat); !dealt {
+		return at
+	}
+	hash := xxhash.Sum64(f.buf[at.from:])
+	if hash == o.private && !o.whole {
+		f.buf = f.buf[:at.from]
+		return at
+	}
+	o.private, at.to = hash, len(f.buf)
+	return at
+}
+
+// noteEnd tells every seat that the room is over.
+func (c *core) noteEnd() {
+	for seat, s := range c.h.Seats.All() {
+		if s.Bot {
+			continue
+		}
+		o := c.out(seat)
+		o.notes = append(o.notes, Note{Type: NoteLeft, Session: s.Session, Gen: s.Gen, Seat: seat, Why: c.h.Why, Result: c.h.Result})
+	}
+}
+
+func (c *core) forgetVacated() {
+	for seat, o := range c.outs.All() {
+		if o.vacated || seat == 0 {
+			c.outs.Delete(seat)
+		}
+	}
+}
+
+// resendAll has every seat sent all it may have missed, as after a take-over.
+func (c *core) resendAll() {
+	c.public = 0
+	for seat, s := range c.h.Seats.All() {
+		if s.Bot {
+			continue
+		}
+		o := c.out(seat)
+		o.whole, o.ring.shown = true, s.Acked
+	}
+}
+
+// resume takes over a saved state: the room goes on behind everything that was ever shown of it. cold means that no session is
+// connected any more, as after a restart of the node.
+func (c *core) resume(s saved, cold bool) error {
+	game := c.kind.make()
+	if err := game.restore(s.state[:s.game], s.version, c.kind.Version); err != nil {
+		return err
+	}
+	var h header
+	if err := headerCodec.Decode(s.state[s.game:], pointerTo(&h)); err != nil {
+		return err
+	}
+	if err := c.pcg.UnmarshalBinary(h.Rand); err != nil {
+		return err
+	}
+	c.game, c.h = game, h
+	if c.kind.RateHz > 0 { // jump over ticks that may have been shown; nothing happened in them
+		c.h.Tick = max(c.h.Tick, s.horizon)
+		c.h.Now = c.kind.period() * time.Duration(c.h.Tick)
+	}
+	c.outs.Clear()
+	for _, row := range s.rings {
+		seat := c.h.Seats.Get(row.Seat)
+		if seat == nil || row.Number <= seat.Acked {
+			continue
+		}
+		o := c.out(row.Seat)
+		o.ring.add(row.Number, row.Wire)
+		o.ring.saved = row.Number
+	}
+	c.prev, c.prevGame = append(c.prev[:0], s.state...), s.game
+	c.last, c.horizon = s.last, s.horizon
+	c.phase, c.seal, c.status = phasePlaying, true, StatusResumed
+	c.deltas, c.deltaLen, c.public, c.endShown = 0, 0, 0, false
+	c.list, c.signals, c.jobs = c.list[:0], c.signals[:0], c.jobs[:0]
+	for id := range c.h.Jobs.All() {
+		c.jobs = append(c.jobs, id)
+	}
+	c.resendAll()
+	if cold {
+		c.dropAll()
+	}
+	return nil
+}
+
+// dropAll tells the game of every player whose connection died with the node.
+func (c *core) dropAll() {
+	for seat, s := range c.h.Seats.All() {
+		if !s.Bot && s.Connected {
+			c.mail.add(pend{Type: Dropped, Seat: seat, Session: s.Session, Gen: s.Gen})
+		}
+	}
+}
+
+// requeue puts back what happened since the newest confirmed entry, for a room that is about to be restored. If the step failed
+// twice, its inputs are marked to be refused.
+func (c *core) requeue() {
+	var all window
+	all.addAll(&c.flyingMail)
+	all.addAll(&c.open)
+	all.addAll(&c.mail)
+	c.flyingMail.reset()
+	c.open.reset()
+	c.mail = all
+	if c.attempts < 2 {
+		return
+	}
+	for i := range c.mail.list {
+		if p := &c.mail.list[i]; p.Type == Input {
+			p.Why = "the room failed on a step with this input"
+		}
+	}
+}
+
+// Wire is s as clients read it; not for StatusNone.
+func (s Status) Wire() netcode.RoomStatus { return netcode.RoomStatus(s - StatusPlaying) }

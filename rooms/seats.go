@@ -1,0 +1,134 @@
+package rooms
+
+import (
+	"time"
+
+	"tickover.dev/netcode"
+)
+
+// This file is how sessions come to seats and lose them. Every request may arrive twice, late, or from a connection that has
+// been replaced since (FAILOVER.md R9): joins are idempotent, the rest names its seat and connection generation.
+
+func (c *core) takeJoin(p pend) {
+	if p.Bot {
+		c.takeBot(p)
+		return
+	}
+	if seat := c.h.seatOf(p.Session); seat != 0 {
+		c.rejoin(seat, p)
+		return
+	}
+	if code, why := c.closedTo(); code != "" {
+		c.refuseJoin(p, code, why)
+		return
+	}
+	c.h.NextSeat++
+	p.Seat = c.h.NextSeat
+	c.h.Seats.Put(p.Seat, seatState{
+		Session: p.Session, Gen: p.Gen, ID: p.ID, Name: p.Name, Connected: true, Run: p.Run, Request: p.Number,
+	})
+	c.rosterStale = true
+	c.show(p)
+}
+
+// rejoin answers a session that asks for a seat it has: its request was repeated, or it forgot.
+func (c *core) rejoin(seat Seat, p pend) {
+	s := c.h.Seats.Get(seat)
+	if p.Gen < s.Gen {
+		return
+	}
+	p.Seat = seat
+	c.occupy(seat, s, p)
+	c.noteSeated(NoteJoined, seat, p.Gen, p.Number)
+}
+
+func (c *core) takeBot(p pend) {
+	if c.h.Seats.Len() >= c.kind.Seats {
+		return
+	}
+	c.h.NextSeat++
+	p.Seat = c.h.NextSeat
+	c.h.Seats.Put(p.Seat, seatState{Name: p.Name, Bot: true, Connected: true})
+	c.show(p)
+}
+
+// closedTo says why nobody may enter, if so.
+func (c *core) closedTo() (code, why string) {
+	switch {
+	case c.h.Ended:
+		return netcode.CodeRoomEnded, "the room has ended"
+	case c.h.Locked:
+		return netcode.CodeRoomLocked, "the room takes no more players"
+	case c.h.Seats.Len() >= c.kind.Seats:
+		return netcode.CodeRoomFull, "all seats are taken"
+	}
+	return "", ""
+}
+
+func (c *core) refuseJoin(p pend, code, why string) {
+	c.note(Note{Type: NoteRefused, Session: p.Session, Gen: p.Gen, Request: p.Number, Code: code, Why: why})
+}
+
+// occupy connects a seat to the session's connection of generation p.Gen, and to its run of inputs.
+func (c *core) occupy(seat Seat, s *seatState, p pend) {
+	back := !s.Connected
+	s.Gen, s.Connected, s.GraceEnd = p.Gen, true, 0
+	if s.Run != p.Run {
+		s.Run, s.Applied = p.Run, 0
+	}
+	c.dirty, c.rosterStale = true, true
+	if back {
+		c.show(pend{Type: Returned, Seat: seat, Session: s.Session})
+	}
+}
+
+func (c *core) takeReturn(p pend) {
+	s := c.h.Seats.Get(p.Seat)
+	if s == nil || s.Session != p.Session {
+		c.note(Note{Type: NoteGone, Session: p.Session, Gen: p.Gen, Seat: p.Seat, Why: "unknown"})
+		return
+	}
+	if p.Gen < s.Gen {
+		return
+	}
+	c.occupy(p.Seat, s, p)
+	fresh := p.Number == 0 // a client object that has seen nothing yet
+	resumed := p.Number >= s.Acked && p.Number <= s.Issued
+	if resumed {
+		c.acknowledge(p.Seat, p.Session, p.Number)
+	}
+	o := c.out(p.Seat)
+	o.ring.shown = s.Acked
+	c.note(Note{
+		Type: NoteReturned, Session: s.Session, Gen: p.Gen, Seat: p.Seat, Request: p.Ticket,
+		Resumed: resumed || fresh && s.Acked == 0, Reliable: s.Acked, Applied: s.Applied,
+	})
+	c.out(p.Seat).whole = true
+}
+
+func (c *core) takeDrop(p pend) {
+	s := c.h.Seats.Get(p.Seat)
+	if s == nil || s.Session != p.Session || p.Gen < s.Gen || !s.Connected {
+		return
+	}
+	s.Connected = false
+	s.GraceEnd = c.h.Now + max(c.kind.Grace, time.Nanosecond)
+	p.Body = nil
+	c.show(p)
+}
+
+func (c *core) takeLeave(p pend) {
+	s := c.h.Seats.Get(p.Seat)
+	if s == nil || s.Session != p.Session || p.Gen < s.Gen {
+		if p.Why == "left" { // asked for twice: it is gone all the same
+			c.note(Note{Type: NoteLeft, Session: p.Session, Gen: p.Gen, Request: p.Number, Seat: p.Seat, Why: "left"})
+		}
+		return
+	}
+	if !s.Bot {
+		c.note(Note{Type: NoteLeft, Session: s.Session, Gen: s.Gen, Request: p.Number, Seat: p.Seat, Why: p.Why})
+	}
+	p.leaver = s.player()
+	c.vacate(p.Seat)
+	c.show(p)
+}
