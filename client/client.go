@@ -25,7 +25,7 @@ type Client struct {
 	// turn is held while a message is worked on and its callbacks run, and by Room.Handle. Taken before mu.
 	turn sync.Mutex
 
-	// Owned by the run goroutine.
+	// Owned by the goroutine of live.
 	in reception
 
 	mu sync.Mutex
@@ -39,6 +39,7 @@ type Client struct {
 	lastRequest     uint64
 	spoke, heard    time.Time // last message out, in
 	pong            []byte    // of a WebSocket ping, to be answered
+	pace            pace      // of messages on this connection
 	armed           time.Time // when the writing goroutine wakes on its own; zero: it has been poked
 	stats           Stats
 	err             error // the end
@@ -169,6 +170,9 @@ func (c *Client) connection(ctx context.Context) error {
 	}
 	c.in.welcomed = false
 	hello := c.begin(time.Now())
+	defer context.AfterFunc(ctx, func() { // a peer that does not read shall not hold up Close
+		l.conn.SetWriteDeadline(time.Now().Add(goodbyeTimeout))
+	})()
 	var writing sync.WaitGroup
 	writing.Go(func() { c.write(ctx, l, hello) })
 	l.breakOff(c.read(l))
@@ -180,7 +184,7 @@ func (c *Client) connection(ctx context.Context) error {
 func (c *Client) begin(now time.Time) *netcode.Hello {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.spoke, c.heard = now, now
+	c.spoke, c.heard, c.pace = now, now, pace{}
 	h := &netcode.Hello{Version: netcode.Version, Run: c.run, Token: c.cfg.token(), Session: c.session, Secret: c.secret}
 	for _, r := range c.rooms {
 		h.Rooms = append(h.Rooms, netcode.Held{Room: r.ID, Seat: r.Seat, Reliable: r.in.seen})
@@ -235,8 +239,11 @@ func (c *Client) loseSession() {
 	}
 }
 
-// drop ends a seat. The caller holds turn and not mu.
+// drop ends a seat. The caller is the goroutine of live and holds turn, but not mu.
 func (c *Client) drop(r *Room, why string, result []byte) {
+	if c.in.room == r {
+		c.in.room = nil // nothing follows OnLeft
+	}
 	c.mu.Lock()
 	if r.left {
 		c.mu.Unlock()

@@ -7,19 +7,19 @@
 //
 // What it promises: an input that [Room.Send] took is applied or refused exactly once and in order, and a reliable message is
 // handed to the game exactly once and in order, whatever happens to connections and nodes, as long as the session lives. A room
-// that is given up, by whom- and whyever, is told once, by Handler.OnLeft. It is not a predictor or interpolator, and it does not
-// decode states.
+// that is given up, by whomever, is told once, by Handler.OnLeft; after the client's own end ([Client.Done]) nothing is told. It is
+// not a predictor or interpolator, and it does not decode states.
 //
 // # Concurrency
 //
 // All methods may be called from any goroutine. The callbacks of one client are called one after the other, in the order of the
-// wire. They must not wait: no Join, Leave, Request, Handle or Close inside, as these wait for the goroutine that calls back.
+// wire. They must not wait: no Join, Leave, Request, Kept, Handle or Close inside, as these wait for the goroutine that calls back.
 // Send and everything that only reads is fine. Bytes given to a callback are valid until it returns.
 //
 //	             ┌──────────────── Client ────────────────┐
-//	callbacks ◄──┤ run: dial, hello, read, back off   ◄───┼─── socket
-//	                       │ poke
-//	Send ──► outbox ──►  write: inputs, acks, pings ──────┼──► socket
+//	callbacks ◄──┤ live: dial, hello, read, back off  ◄───┼─── socket
+//	             │         │ poke                         │
+//	Send ────────┼► outbox ─► write: inputs, acks, pings ─┼──► socket
 //	             └────────────────────────────────────────┘
 //
 // Two goroutines and one timer per connected client; what is kept is bounded: 256 inputs per room (refused beyond), 32 requests

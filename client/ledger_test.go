@@ -196,7 +196,7 @@ func TestSilenceIsNoticed(t *testing.T) {
 			}
 		})
 		c := dialed(t, Config{URL: "ws://pipe/", Dial: dial, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
-		time.Sleep(60 * time.Second) // of the bubble's time
+		<-time.After(60 * time.Second) // of the bubble's time
 		if at := time.Duration(second.Load()); at < silence || at > silence+time.Second {
 			t.Errorf("the second connection came after %v, want 15 s and a little", at)
 		}
@@ -204,6 +204,29 @@ func TestSilenceIsNoticed(t *testing.T) {
 			t.Errorf("%+v after %d pings and %d pongs", c.Stats(), pings.Load(), pongs.Load())
 		}
 		c.Close()
+	})
+}
+
+// TestPeerThatDoesNotReadIsLeft: it is not silent, so only a write that does not end tells. Close must not wait for it either.
+func TestPeerThatDoesNotReadIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dial := clienttest.Pipe(t, func(p *clienttest.Peer) {
+			welcome(p, p.Number > 0)
+			for p.Send(&netcode.Pong{}) == nil {
+				<-time.After(time.Second)
+			}
+		})
+		c := dialed(t, Config{URL: "ws://pipe/", Dial: dial})
+		<-time.After(pingAfter + writeTimeout + backoffFirst + time.Second)
+		if c.Reconnects() != 1 {
+			t.Errorf("%+v", c.Stats())
+		}
+		<-time.After(pingAfter) // the ping on the second connection does not go out either
+		began := time.Now()
+		c.Close()
+		if d := time.Since(began); d > 2*goodbyeTimeout {
+			t.Errorf("closing took %v", d)
+		}
 	})
 }
 
@@ -237,7 +260,11 @@ func TestValuesAreEncodedAsRoomsExpectThem(t *testing.T) {
 	if _, err := Encode(nil, make([]byte, 16<<10)); !errors.Is(err, ErrTooLarge) {
 		t.Error(err)
 	}
-	for _, v := range []any{Raw{}, Raw{1, 1}, time.Now(), make(chan int)} {
+	deep := Raw{0x91, 0x91, 0x91, 0x91, 0x91, 0x91, 0x91, 0x91, 0x91, 0x91, 0x91, 0x91, 1} // as deep as a value may be
+	if _, err := Encode(nil, deep); err != nil {
+		t.Error(err)
+	}
+	for _, v := range []any{Raw{}, Raw{1, 1}, append(Raw{0x91}, deep...), time.Now(), make(chan int)} {
 		if b, err := Encode(nil, v); err == nil {
 			t.Errorf("%#v was taken as %x", v, b)
 		}
@@ -256,6 +283,7 @@ func TestSteadyBotAllocatesNothing(t *testing.T) {
 	frame = (&netcode.State{Value: one}).Append(frame)
 	buf := make([]byte, headBytes, 4096)
 	cycle := func() {
+		now = now.Add(50 * time.Millisecond)
 		if _, err := room.SendRaw(one); err != nil {
 			t.Fatal(err)
 		}
@@ -302,6 +330,7 @@ func BenchmarkInputAndFrame(b *testing.B) {
 	buf := make([]byte, headBytes, 4096)
 	b.ReportAllocs()
 	for b.Loop() {
+		now = now.Add(50 * time.Millisecond)
 		room.SendRaw(one)
 		_, out, _, _ := c.compose(now, buf)
 		seal(0, out)

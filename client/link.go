@@ -28,7 +28,7 @@ const (
 	// dialTimeout bounds TCP and WebSocket handshake together.
 	dialTimeout = 10 * time.Second
 
-	// writeTimeout ends a connection whose peer has not read for so long; it is also the limit of silence.
+	// writeTimeout ends a connection whose peer has not read for so long, or for half as long, since it is renewed only then.
 	writeTimeout = 15 * time.Second
 )
 

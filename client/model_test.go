@@ -236,3 +236,22 @@ func TestBackoffIsJitteredDoubledAndBounded(t *testing.T) {
 		t.Fatal(got)
 	}
 }
+
+// TestPaceStaysUnderTheServersLimit: what the server drops for coming too fast must be sent again, which makes it come faster.
+func TestPaceStaysUnderTheServersLimit(t *testing.T) {
+	began := time.Unix(1000, 0)
+	now, p, sent := began, pace{}, 0
+	for now.Before(began.Add(10 * time.Second)) {
+		if at := p.next(now); at.After(now) {
+			now = at
+			continue
+		}
+		p.spend(now)
+		if sent++; float64(sent) > 120+60*now.Sub(began).Seconds() {
+			t.Fatalf("message %d after %v", sent, now.Sub(began))
+		}
+	}
+	if sent < messageBurst+10*messageHz-1 {
+		t.Fatalf("only %d messages went out", sent)
+	}
+}

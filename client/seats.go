@@ -52,6 +52,10 @@ func (c *Client) onJoined(now time.Time) error {
 	}
 	known := r != nil
 	c.mu.Lock()
+	if !known && len(c.rooms) == netcode.MaxHeldRooms {
+		c.mu.Unlock()
+		return violation("more than %d seats", netcode.MaxHeldRooms)
+	}
 	if known {
 		if !r.attached {
 			r.in.resume(m.Reliable, m.Outcome)
@@ -122,9 +126,8 @@ func (c *Client) onLeft(now time.Time) error {
 	}
 	c.mu.Lock()
 	r := c.roomOf(m.Room)
-	q := c.find(m.Request)
-	if r == nil && q != nil {
-		r = q.room
+	if q := c.find(m.Request); q != nil && q.room != nil {
+		r = q.room // an answer that is given again may hold an earlier connection's number
 	}
 	c.mu.Unlock()
 	if r == nil {

@@ -13,6 +13,14 @@ const (
 	// pingAfter is how long a client may say nothing; the server gives up after 15 s.
 	pingAfter = 5 * time.Second
 
+	// messageHz and messageBurst stay under what the server allows: 60 messages a second after a burst of 120. What comes faster
+	// waits for the next message and shares it.
+	messageHz    = 50
+	messageBurst = 100
+
+	// goodbyeTimeout is how long Close lets the last messages take.
+	goodbyeTimeout = time.Second
+
 	// silence is how long nothing may be heard.
 	silence = 15 * time.Second
 )
@@ -59,7 +67,7 @@ func (c *Client) write(ctx context.Context, l *link, hello *netcode.Hello) {
 // goodbye sends what is due and a close frame, and does not wait for a peer that does not read.
 func (c *Client) goodbye(l *link, buf []byte) {
 	now := time.Now()
-	l.conn.SetWriteDeadline(now.Add(time.Second))
+	l.conn.SetWriteDeadline(now.Add(goodbyeTimeout))
 	l.deadline = now.Add(writeTimeout)
 	for {
 		op, out, _, err := c.compose(now, buf[:headBytes])
@@ -88,6 +96,10 @@ func (c *Client) compose(now time.Time, dst []byte) (op ws.OpCode, out []byte, d
 	}
 	due = c.heard.Add(silence)
 	out = dst
+	if at := c.pace.next(now); at.After(now) {
+		c.armed = earlier(due, at)
+		return ws.OpBinary, dst, c.armed, nil
+	}
 	if c.welcomed {
 		out = c.appendRequests(out)
 		for _, r := range c.rooms {
@@ -102,6 +114,7 @@ func (c *Client) compose(now time.Time, dst []byte) (op ws.OpCode, out []byte, d
 		}
 		if len(out) > len(dst) {
 			c.spoke = now
+			c.pace.spend(now)
 		}
 		due = earlier(due, c.spoke.Add(pingAfter))
 	}
@@ -130,6 +143,24 @@ func (c *Client) appendRoom(now time.Time, dst []byte, r *Room) []byte {
 		r.ack.tell(r.in.seen)
 	}
 	return dst
+}
+
+// pace is a bucket of messages that may go out: one comes in every 1/messageHz, at most messageBurst are in it. It is kept as the
+// time at which the bucket would be full.
+type pace struct{ full time.Time }
+
+// next is when a message may go out: now or later.
+func (p *pace) next(now time.Time) time.Time {
+	return latest(now, p.full.Add(-(messageBurst-1)*time.Second/messageHz))
+}
+
+func (p *pace) spend(now time.Time) { p.full = latest(now, p.full).Add(time.Second / messageHz) }
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // earlier gives the earlier of two moments, of which the zero one is never.

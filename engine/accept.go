@@ -55,11 +55,13 @@ func (s *Server) accept() {
 	pause := minAcceptPause
 	for {
 		nc, err := s.listener.AcceptTCP()
+		if err == nil {
+			s.accepted.Add(1)
+			err = s.admit(nc)
+		}
 		switch {
 		case err == nil:
 			pause = minAcceptPause
-			s.accepted.Add(1)
-			s.admit(nc)
 		case s.stopping.Load():
 			return
 		case scarce(err):
@@ -88,21 +90,26 @@ func scarce(err error) bool {
 	return false
 }
 
-// admit enrolls a connection with a loop, or refuses it.
-func (s *Server) admit(nc *net.TCPConn) {
+// admit enrolls a connection with a loop, or refuses it. An error means that something is scarce.
+func (s *Server) admit(nc *net.TCPConn) error {
 	if s.conns.Add(1) > int64(s.cfg.MaxConns) || s.stopping.Load() {
 		s.leave()
 		s.refuse(nc)
-		return
+		return nil
 	}
 	c := &Conn{remote: addrPort(nc.RemoteAddr())}
 	// Enroll duplicates the descriptor, closes nc in any case and returns when OnOpen is done, so a loop that is
 	// behind slows accepting down. It reports nothing if the poller refuses the descriptor: then OnOpen never ran.
-	if _, err := s.gnet.EnrollContext(nc, c); err != nil || !c.enrolled {
-		s.leave()
-		s.acceptErrors.Add(1)
-		s.cfg.Log.Warn("enroll connection", "error", err, "conns", s.conns.Load())
+	_, err := s.gnet.EnrollContext(nc, c)
+	if err == nil && c.enrolled {
+		return nil
 	}
+	s.leave()
+	s.cfg.Log.Warn("enroll connection", "error", err, "remote", c.remote)
+	if err != nil && !scarce(err) {
+		err = nil // this connection's own trouble
+	}
+	return err
 }
 
 // addrPort is a TCP address as a value, IPv4 in its short form.

@@ -77,6 +77,9 @@ type Config struct {
 	// New makes the handler of a loop. It is called once per loop, within Start, before anything else runs on that
 	// loop, so it may keep the loop to post to later. Required.
 	New func(*Loop) Handler
+
+	// stuckAfter is how long a loop may not come round before Server.Failed says so. Tests shorten it.
+	stuckAfter time.Duration
 }
 
 // withDefaults fills in what was left zero.
@@ -93,6 +96,7 @@ func (c Config) withDefaults() Config {
 	c.SendBufferBytes = cmp.Or(c.SendBufferBytes, 64<<10)
 	c.MailboxLimit = cmp.Or(c.MailboxLimit, 16384)
 	c.TickEvery = cmp.Or(c.TickEvery, 100*time.Millisecond)
+	c.stuckAfter = cmp.Or(c.stuckAfter, 10*time.Second)
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}

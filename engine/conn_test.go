@@ -62,11 +62,11 @@ func TestAStreamMayArriveInAnyPieces(t *testing.T) {
 		c.wantEnd()
 	}
 	for cut := 1; cut < len(stream); cut++ {
+		before := s.Loops()[0].turns.Load()
 		c := connect(t, s)
 		c.send(stream[:cut])
-		// The two halves must not be read together: wait until the first has been.
-		before := s.Loops()[0].turns.Load()
-		eventually(t, "first half", func() bool { return s.Loops()[0].turns.Load() > before })
+		// The two halves must not be read together: one turn for the connection, one for the first half.
+		eventually(t, "first half", func() bool { return s.Loops()[0].turns.Load() >= before+2 })
 		c.send(stream[cut:])
 		expect(c)
 	}
@@ -130,6 +130,34 @@ func TestSendKeepsItsPlaceAmongAppends(t *testing.T) {
 	c.wantFrame(ws.OpText, "text")
 	c.wantFrame(ws.OpBinary, "c")
 	c.wantFrame(ws.OpBinary, "")
+}
+
+func TestATurnReachesOtherConnectionsToo(t *testing.T) {
+	// Without it, what one player's message causes for others waits until they say something themselves.
+	var conns []*Conn
+	h := &hooks{open: func(c *Conn) {
+		conns = append(conns, c)
+		c.Append([]byte("welcome"))
+		if len(conns) == 3 {
+			c.Close(4000, "two are enough")
+		}
+	}}
+	h.message = func(_ *Conn, _ bool, p []byte) {
+		for _, c := range conns {
+			c.Append(p)
+		}
+		conns[1].Close(4001, "enough")
+	}
+	s := start(t, h, nil)
+	first, second, third := dial(t, s), dial(t, s), dial(t, s)
+	for _, c := range []*client{first, second, third} {
+		c.wantFrame(ws.OpBinary, "welcome")
+	}
+	third.wantClose(4000)
+	first.send(clientFrame(true, ws.OpBinary, []byte("hi")))
+	first.wantFrame(ws.OpBinary, "hi")
+	second.wantFrame(ws.OpBinary, "hi")
+	second.wantClose(4001)
 }
 
 func TestProtocolErrorsAreAnsweredWithTheirCode(t *testing.T) {
@@ -212,6 +240,31 @@ func TestBothSidesCanClose(t *testing.T) {
 	if len(causes) > 0 {
 		t.Errorf("Closed twice: %v", <-causes)
 	}
+}
+
+func TestACloseWithoutACodeIsAnsweredInKind(t *testing.T) {
+	// Without it, we put code 1005 on the wire, which no frame may carry, or invent a code of our own.
+	causes, opened := make(chan error, 1), make(chan *Conn, 1)
+	h := &hooks{open: func(c *Conn) { opened <- c }, closed: func(_ *Conn, err error) { causes <- err }}
+	s := start(t, h, nil)
+	c := dial(t, s)
+	c.send(clientFrame(true, ws.OpClose, nil))
+	c.wantFrame(ws.OpClose, "")
+	c.wantEnd()
+	err := await(t, "Closed", causes)
+	wantCause(t, err, CodeNoStatus, true)
+	if got := err.Error(); got != "engine: closed by peer: code 1005" {
+		t.Errorf("error reads %q", got)
+	}
+	await(t, "Open", opened)
+
+	c = dial(t, s)
+	conn := await(t, "Open", opened)
+	onLoop(t, s.Loops()[0], func() { conn.Close(1006, "not a code to send") })
+	c.wantFrame(ws.OpClose, "")
+	c.send(clientFrame(true, ws.OpClose, nil))
+	err = await(t, "Closed", causes)
+	wantCause(t, err, CodeNoStatus, false)
 }
 
 func TestAPeerThatJustGoesIsReportedSo(t *testing.T) {

@@ -84,14 +84,13 @@ func TestPostingCostsNoAllocationPerTask(t *testing.T) {
 // idleConns opens n connections from bare descriptors, so that the client side costs no Go memory.
 func idleConns(t testing.TB, s *Server, n int) (closeAll func()) {
 	t.Helper()
-	fds := make([]int, n)
+	fds, err := sockets(n)
+	if err != nil {
+		t.Fatal(err)
+	}
 	answer := make([]byte, 512)
-	for i := range fds {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := unix.Connect(fd, &unix.SockaddrInet4{Port: int(s.Addr().Port()), Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+	for _, fd := range fds {
+		if err := unix.Connect(fd, addressOf(s)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := unix.Write(fd, []byte(goodRequest)); err != nil {
@@ -107,7 +106,6 @@ func idleConns(t testing.TB, s *Server, n int) (closeAll func()) {
 		if _, err := unix.Read(fd, answer); err != nil {
 			t.Fatal(err)
 		}
-		fds[i] = fd
 	}
 	return func() {
 		for _, fd := range fds {
@@ -253,4 +251,20 @@ func BenchmarkFanOut(b *testing.B) {
 	}
 	st := s.Stats()
 	b.ReportMetric(float64(st.Busy.Nanoseconds())/float64(max(st.MessagesOut, 1)), "loop-ns/message")
+}
+
+// BenchmarkConnect is a connection's whole life: accept, handshake, a ping, the end.
+func BenchmarkConnect(b *testing.B) {
+	s := start(b, echoing(), nil)
+	b.SetParallelism(8)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			nc, err := roundTrip(s, nil)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			nc.Close()
+		}
+	})
 }

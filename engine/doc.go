@@ -2,8 +2,9 @@
 //
 // It accepts connections, answers the handshake, checks and unmasks frames, joins fragments, answers pings,
 // gathers what a handler wants to send into one write per connection and turn, and closes what breaks the
-// protocol, falls silent or does not read. It knows nothing of games, sessions or message contents, it speaks no
-// TLS and it negotiates no compression: both belong in front of it.
+// protocol, falls silent or does not read. It knows nothing of games, sessions or message contents. It speaks no
+// TLS and negotiates no compression, which belong in front of it, and it judges neither origins nor credentials,
+// which belong in the first message.
 //
 //	           accept, cap, 503                          one goroutine per loop
 //	clients ──► acceptors ──────────► gnet loop 0 ──► frames ──► Handler 0 ──► Append, Send ─┐

@@ -59,16 +59,40 @@ func parseAll(rules *frameRules, b []byte, cuts ...int) []string {
 
 func joined(frames ...[]byte) []byte { return bytes.Join(frames, nil) }
 
+// frameTest is a stream and what the parser makes of it.
+type frameTest struct {
+	name string
+	in   []byte
+	want []string
+}
+
+// frameLimit is the message limit of frame tests.
+const frameLimit = 300
+
+func raw(s string) []byte { return []byte(s) }
+
+// check parses the stream whole, cut in two at every byte, and byte by byte.
+func (test frameTest) check(t *testing.T) {
+	rules := &frameRules{maxMessage: frameLimit}
+	if got := parseAll(rules, test.in); !slices.Equal(got, test.want) {
+		t.Fatalf("whole: got %q, want %q", got, test.want)
+	}
+	every := make([]int, len(test.in))
+	for cut := range test.in {
+		every[cut] = cut
+		if got := parseAll(rules, test.in, cut); !slices.Equal(got, test.want) {
+			t.Fatalf("cut at %d: got %q, want %q", cut, got, test.want)
+		}
+	}
+	if got := parseAll(rules, test.in, every...); !slices.Equal(got, test.want) {
+		t.Fatalf("byte by byte: got %q, want %q", got, test.want)
+	}
+}
+
 func TestFramesBecomeEvents(t *testing.T) {
-	// Without it, a message reaches the handler wrong, or a peer that breaks RFC 6455 goes unnoticed.
-	const limit = 300
-	raw := func(s string) []byte { return []byte(s) }
+	// Without it, a message reaches the handler wrong, or only when the network cuts it kindly.
 	long := strings.Repeat("x", 200)
-	tests := []struct {
-		name string
-		in   []byte
-		want []string
-	}{
+	tests := []frameTest{
 		{"binary", clientFrame(true, ws.OpBinary, raw("ab")), []string{`2 0 "ab"`}},
 		{"text", clientFrame(true, ws.OpText, raw("é")), []string{`1 0 "é"`}},
 		{"empty", clientFrame(true, ws.OpBinary, nil), []string{`2 0 ""`}},
@@ -90,10 +114,18 @@ func TestFramesBecomeEvents(t *testing.T) {
 			clientFrame(true, ws.OpContinuation, raw("b"))), []string{`3 0 "p"`, `1 0 "ab"`}},
 		{"close", closeFrame(1000, "bye"), []string{`5 1000 "bye"`}},
 		{"close, empty", clientFrame(true, ws.OpClose, nil), []string{`5 1005 ""`}},
-		{"at the limit", clientFrame(true, ws.OpBinary, make([]byte, limit)), []string{fmt.Sprintf("2 0 %q", make([]byte, limit))}},
+		{"at the limit", clientFrame(true, ws.OpBinary, make([]byte, frameLimit)), []string{fmt.Sprintf("2 0 %q", make([]byte, frameLimit))}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, test.check)
+	}
+}
 
-		{"over the limit", clientFrame(true, ws.OpBinary, make([]byte, limit+1))[:8], []string{"1009 message over the limit"}},
-		{"fragments over the limit", joined(clientFrame(false, ws.OpBinary, make([]byte, limit)),
+func TestBrokenFramesAreRefusedWithTheirCode(t *testing.T) {
+	// Without it, a peer that breaks RFC 6455 goes unnoticed, or makes us wait for bytes we shall not take.
+	tests := []frameTest{
+		{"over the limit", clientFrame(true, ws.OpBinary, make([]byte, frameLimit+1))[:8], []string{"1009 message over the limit"}},
+		{"fragments over the limit", joined(clientFrame(false, ws.OpBinary, make([]byte, frameLimit)),
 			clientFrame(true, ws.OpContinuation, raw("x"))[:6]), []string{"1009 message over the limit"}},
 		{"huge claim", raw("\x82\xff\x00\x00\x00\xff\x00\x00\x00\x00mask"), []string{"1009 message over the limit"}},
 		{"highest bit of the length", raw("\x82\xff\x80\x00\x00\x00\x00\x00\x00\x01mask"), []string{"1002 length not in its shortest form"}},
@@ -127,24 +159,7 @@ func TestFramesBecomeEvents(t *testing.T) {
 		{"close reason not UTF-8", closeFrame(1000, "\xff"), []string{"1007 close reason is not UTF-8"}},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			rules := &frameRules{maxMessage: limit}
-			if got := parseAll(rules, test.in); !slices.Equal(got, test.want) {
-				t.Fatalf("whole: got %q, want %q", got, test.want)
-			}
-			for cut := range len(test.in) {
-				if got := parseAll(rules, test.in, cut); !slices.Equal(got, test.want) {
-					t.Fatalf("cut at %d: got %q, want %q", cut, got, test.want)
-				}
-			}
-			every := make([]int, len(test.in))
-			for i := range every {
-				every[i] = i
-			}
-			if got := parseAll(rules, test.in, every...); !slices.Equal(got, test.want) {
-				t.Fatalf("byte by byte: got %q, want %q", got, test.want)
-			}
-		})
+		t.Run(test.name, test.check)
 	}
 }
 

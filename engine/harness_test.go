@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -255,4 +256,32 @@ func wantCause(t testing.TB, err error, code uint16, remote bool) {
 	if !ok || closed.Code != code || closed.Remote != remote {
 		t.Errorf("closed because of %v, want code %d, remote %v", err, code, remote)
 	}
+}
+
+// roundTrip sends a ping and waits for its pong, over a new connection if nc is nil.
+func roundTrip(s *Server, nc net.Conn) (net.Conn, error) {
+	want := "\x8a\x00"
+	if nc == nil {
+		var err error
+		if nc, err = net.Dial("tcp", s.Addr().String()); err != nil {
+			return nil, err
+		}
+		if _, err := nc.Write([]byte(goodRequest)); err != nil {
+			return nil, err
+		}
+		want = "\r\n\r\n" + want
+	}
+	_ = nc.SetDeadline(time.Now().Add(patience))
+	if _, err := nc.Write(clientFrame(true, ws.OpPing, nil)); err != nil {
+		return nil, err
+	}
+	got, b := "", make([]byte, 512)
+	for !strings.HasSuffix(got, want) {
+		n, err := nc.Read(b)
+		if err != nil {
+			return nil, fmt.Errorf("%w after %q", err, got)
+		}
+		got += string(b[:n])
+	}
+	return nc, nil
 }

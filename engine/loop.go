@@ -144,11 +144,11 @@ func (l *Loop) begin() {
 
 // end finishes what begin started. At the end of the turn everything gathered is written.
 func (l *Loop) end() {
-	if l.depth == 1 {
+	if l.depth <= 1 { // 0 after a fault, see contain
 		l.settle()
 		l.counters.add(&l.tally, l.server.since()-l.now)
 	}
-	l.depth--
+	l.depth = max(0, l.depth-1)
 }
 
 // settle writes what the turn gathered, once per connection, and winds up connections that ended. Both may call

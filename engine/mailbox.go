@@ -31,7 +31,7 @@ type mailbox struct {
 	armed   bool // a wake-up or a drain is under way: no need for another
 	stopped bool
 	due     pulse
-	missed  int // pulses in a row that found the one before undone
+	missed  int // sweeps asked for while the one before was undone, in a row
 
 	// Owned by the loop.
 	batch []Task
@@ -63,13 +63,14 @@ func (m *mailbox) order(t Task) {
 	m.unlockAndWake()
 }
 
-// pulse asks for p and returns how many times in a row the loop has not come round to the one before.
+// pulse asks for p and returns how many sweeps in a row found the one before them undone.
 func (m *mailbox) pulse(p pulse) int {
 	m.mu.Lock()
-	if m.due == (pulse{}) {
-		m.missed = 0
-	} else {
+	switch {
+	case p.sweep && m.due.sweep:
 		m.missed++
+	case p.sweep:
+		m.missed = 0
 	}
 	missed := m.missed
 	m.due.tick = m.due.tick || p.tick

@@ -16,9 +16,6 @@ import (
 const (
 	// Deadlines are checked this often, or more often if they are shorter than four times that.
 	maxSweepEvery, minSweepEvery = 100 * time.Millisecond, 5 * time.Millisecond
-	// A loop that has not come round for so long is not slow but stuck. Counted in sweeps, which stop while the
-	// whole process is stopped.
-	stuckAfter = 10 * time.Second
 	// How long Stop waits for goroutines that have nothing left to do.
 	hardStop = 5 * time.Second
 )
@@ -39,7 +36,8 @@ type Server struct {
 	stopped  chan struct{} // closed when stopping begins
 	quiet    chan struct{} // closed when the ticker is to end
 	refusals chan *net.TCPConn
-	failed   chan error
+	failed   chan error // has room for the one it may get
+	failOnce sync.Once
 
 	acceptors, ticker, refuser sync.WaitGroup
 
@@ -118,7 +116,9 @@ func (s *Server) run() error {
 		return errors.Join(err, client.Stop())
 	}
 	for _, l := range s.loops {
-		l.handler = s.cfg.New(l)
+		if l.handler = s.cfg.New(l); l.handler == nil {
+			return errors.Join(fmt.Errorf("engine: New made no handler for loop %d", l.index), client.Stop())
+		}
 	}
 	s.ticker.Go(s.tick)
 	s.refuser.Go(s.readRefused)
@@ -145,7 +145,8 @@ func (s *Server) tick() {
 			p.tick = true
 		}
 		for _, l := range s.loops {
-			if l.mailbox.pulse(p)*int(sweepEvery) > int(stuckAfter) {
+			// Counted in sweeps and not read off a clock: a process that was frozen itself accuses nobody.
+			if time.Duration(l.mailbox.pulse(p))*sweepEvery > s.cfg.stuckAfter {
 				s.fail(fmt.Errorf("loop %d: %w", l.index, ErrLoopStuck))
 			}
 		}
@@ -169,11 +170,10 @@ func (s *Server) leave() {
 
 // fail reports the first failure.
 func (s *Server) fail(err error) {
-	select {
-	case s.failed <- err:
+	s.failOnce.Do(func() {
 		s.cfg.Log.Error("engine failed", "error", err)
-	default:
-	}
+		s.failed <- err
+	})
 }
 
 // Addr is the address the server listens on, with the real port.
@@ -187,7 +187,8 @@ func (s *Server) Failed() <-chan error { return s.failed }
 
 // Stop refuses new connections, sends every open one a close frame with code and reason, waits for the answers
 // (at most Config.CloseTimeout, and at most until ctx ends), closes what is left and returns when no goroutine of
-// the server runs any more. Later calls wait for the first.
+// the server runs any more. It reports the context's cause if that cut the wait short, and ErrLoopStuck if a loop
+// does not come round, in which case goroutines are left. Later calls wait for the first and return what it did.
 func (s *Server) Stop(ctx context.Context, code uint16, reason string) error {
 	s.stopOnce.Do(func() { s.stopErr = s.stop(ctx, code, reason) })
 	return s.stopErr

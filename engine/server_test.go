@@ -131,19 +131,21 @@ func TestConnectionsRacingStopAreNotLost(t *testing.T) {
 
 func TestABlockedLoopIsReported(t *testing.T) {
 	// Without it, a node whose handler hangs looks healthy for ever.
-	s := start(t, echoing(), nil)
-	l := s.Loops()[0]
-	started, release := make(chan struct{}), make(chan struct{})
-	if err := l.Post(task(func(*Loop) { close(started); <-release })); err != nil {
+	s := start(t, echoing(), func(c *Config) {
+		c.Loops, c.stuckAfter, c.CloseTimeout = 2, 200*time.Millisecond, 20*time.Millisecond // sweeps every 5 ms
+	})
+	l := s.Loops()[1]
+	release := make(chan struct{})
+	if err := l.Post(task(func(*Loop) { <-release })); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "task", started)
-	for missed := 0; missed < 50; {
-		missed = l.mailbox.pulse(pulse{sweep: true})
+	err := await(t, "Failed", s.Failed())
+	if !errors.Is(err, ErrLoopStuck) || !strings.Contains(err.Error(), "loop 1") {
+		t.Errorf("got %v", err)
 	}
 	close(release)
 	onLoop(t, l, func() {})
-	eventually(t, "pulse taken", func() bool { return l.mailbox.pulse(pulse{tick: true}) == 0 })
+	eventually(t, "sweep done", func() bool { return l.mailbox.pulse(pulse{sweep: true}) == 0 })
 }
 
 func TestStartListsEveryComplaint(t *testing.T) {

@@ -1,6 +1,6 @@
 import { Allowance } from "./allowance.js";
 import { consoleLog, Emitter, type Log } from "./emitter.js";
-import { Interrupted, ProtocolError, Refusal } from "./errors.js";
+import { closedError, Gap, ProtocolError, Refusal } from "./errors.js";
 import { Heartbeat } from "./heartbeat.js";
 import { KeepsakeStore } from "./keepsake.js";
 import { Link, type SocketConstructor } from "./link.js";
@@ -10,7 +10,7 @@ import { isInSection, JoinMode, type ServerMessage } from "./protocol.js";
 import { Pulse } from "./pulse.js";
 import { afterClose, backoffMs, GOOD_AFTER_MS, OwnClose } from "./reconnect.js";
 import { Requests } from "./requests.js";
-import { Room, type LeftInfo, type RoomHost } from "./room.js";
+import { type AnyRoom, type LeftInfo, Room, type RoomHost } from "./room.js";
 
 /** Beyond this many unsent bytes nothing more is handed to the socket: what waits here can still be replaced by something newer. */
 const BACKLOG_BYTES = 64 * 1024;
@@ -46,7 +46,7 @@ export class Client {
   #session = "";
   #secret = "";
   #expected = new Set<string>(); // rooms of the keepsake that were neither joined nor gone yet
-  #resumes: { until: number; resolve(rooms: Room[]): void; reject(error: Error): void }[] = [];
+  #resumes: { until: number; resolve(rooms: AnyRoom[]): void; reject(error: Error): void }[] = [];
 
   // Of the present connection.
   #link: Link | undefined;
@@ -96,11 +96,11 @@ export class Client {
   }
 
   /** The rooms this client has a seat in. */
-  get rooms(): Room[] {
+  get rooms(): AnyRoom[] {
     return [...this.#rooms.values()];
   }
 
-  /** Enters the room of this kind and key, creating it when there is none. Rejects with Refusal or Interrupted; a lost connection only delays it. */
+  /** Enters the room of this kind and key, or creates it. Rejects with Refusal or Interrupted; a lost connection only delays it. */
   joinOrCreate<S = unknown, I = unknown, E extends object = Record<string, unknown>, P = unknown>(kind: string, key: string, options?: unknown): Promise<Room<S, I, E, P>> {
     return this.#join(JoinMode.JoinOrCreate, kind, key, options);
   }
@@ -124,7 +124,7 @@ export class Client {
    * After a reload: connects with the kept session and resolves with the rooms it still has seats in.
    * Resolves with none, without connecting, when nothing was kept.
    */
-  resume(): Promise<Room[]> {
+  resume(): Promise<AnyRoom[]> {
     if (!this.#session && this.#rooms.size === 0) return Promise.resolve([]);
     if (this.status.is === "closed") return Promise.reject(closedError());
     return new Promise((resolve, reject) => {
@@ -173,18 +173,17 @@ export class Client {
     });
     const now = performance.now();
     this.#link = link;
-    this.#heartbeat = new Heartbeat(now);
+    this.#heartbeat = new Heartbeat(now, this.ping);
     this.#allowance = new Allowance(now);
     this.#pulse.start();
     this.#setStatus({ is: "connecting", attempt: this.#attempt });
   }
 
   #hello(link: Link): void {
-    const { token, name } = this.#options;
     this.#requests.resendAll();
     link.send([protocol.encodeHello({
       run: this.#run,
-      token: token ?? name ?? "",
+      token: this.#options.token ?? this.#options.name ?? "",
       session: this.#session,
       secret: this.#secret,
       rooms: this.#session ? this.rooms.map((r) => [r.id, r.seat, r.reliable] as const) : [],
@@ -398,11 +397,4 @@ export class Client {
     this.status = status;
     this.#emitter.emit(this.#log, "status", status);
   }
-}
-
-/** A reliable message is missing. It never leaves this file. */
-class Gap extends Error {}
-
-function closedError(): Interrupted {
-  return new Interrupted("closed", "the client is closed");
 }

@@ -41,3 +41,11 @@ export class Interrupted extends TickoverError {
 export class ProtocolError extends TickoverError {
   override name = "ProtocolError";
 }
+
+/** A reliable message, or an input the server asks for, is missing: only a new connection can mend it. It never leaves the client. */
+export class Gap extends Error {}
+
+/** What every request meets once the client was closed. */
+export function closedError(): Interrupted {
+  return new Interrupted("closed", "the client is closed");
+}

@@ -20,9 +20,11 @@ export class Heartbeat {
   #samples: { rtt: number; offset: number }[] = [];
 
   /** The last round trip in ms; 0 before the first pong. */
-  rttMs = 0;
+  rttMs: number;
 
-  constructor(now: number) {
+  /** `rttMs` is the previous connection's: the best guess until the first pong. */
+  constructor(now: number, rttMs = 0) {
+    this.rttMs = rttMs;
     this.#heardAt = this.#saidAt = this.#checkedAt = now;
     this.#pingedAt = now - FRESH_MS; // ping right away: the display should not start empty
   }

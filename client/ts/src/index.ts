@@ -6,4 +6,4 @@ export type { InterruptedWhy } from "./errors.js";
 export type { StorageLike } from "./keepsake.js";
 export type { SocketConstructor, SocketLike } from "./link.js";
 export { Room } from "./room.js";
-export type { LeftInfo, RoomEvents, RoomNotice, RoomStatus, SendOptions } from "./room.js";
+export type { AnyRoom, LeftInfo, RoomEvents, RoomNotice, RoomStatus, SendOptions } from "./room.js";

@@ -2,7 +2,7 @@ import type { Log } from "./emitter.js";
 import type { Refusal } from "./errors.js";
 import type { StorageLike } from "./keepsake.js";
 import type { SocketConstructor } from "./link.js";
-import type { LeftInfo, Room } from "./room.js";
+import type { AnyRoom, LeftInfo } from "./room.js";
 
 export interface ClientOptions {
   /** A guest's name: the token of servers that let guests in. */
@@ -35,7 +35,7 @@ export type ConnectionStatus =
 export type ClientEvents = {
   status: [status: ConnectionStatus];
   /** The server kept a seat that nobody asked for here, for instance one that came back after resume() had returned. */
-  room: [room: Room];
+  room: [room: AnyRoom];
   /** A kept seat is no more. The room itself hears it as "left"; after a reload there is only this. */
   gone: [gone: { id: string } & LeftInfo];
   /** The server could not make sense of a message. */

@@ -41,8 +41,11 @@ export interface RoomHost {
   readonly run: number;
   readonly log: Log;
   flush(): void;
-  leave(room: Room): Promise<void>;
+  leave(room: AnyRoom): Promise<void>;
 }
+
+/** A room whose game the client cannot know: after a reload only the caller knows its types, and assigns it to the right ones. */
+export type AnyRoom = Room<any, any, any, any>;
 
 interface Waiting {
   resolve(value: unknown): void;
@@ -152,7 +155,7 @@ export class Room<State = unknown, Input = unknown, Events extends object = Reco
 
   /** Gives the seat up for good; resolves when the server has said so, which may be after a reconnect. */
   leave(): Promise<void> {
-    return this.status === "left" ? Promise.resolve() : this.#host.leave(this as unknown as Room);
+    return this.status === "left" ? Promise.resolve() : this.#host.leave(this);
   }
 
   /** @internal */

@@ -334,4 +334,5 @@ test("a storm of inputs stays below the server's limits of rate and size", async
   for (let i = 0; i < 256; i++) room.send({ dx: i, pad: "x".repeat(500) } as Input);
   await peer.expect(4);
   assert.ok(peer.arrived(4).length <= 120, String(peer.arrived(4).length));
+  assert.ok(peer.largest > 8_000 && peer.largest <= 16 * 1024, String(peer.largest));
 });

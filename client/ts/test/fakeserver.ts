@@ -54,6 +54,8 @@ export class FakeServer {
 /** Peer is the server's side of one connection. */
 export class Peer {
   hello: Message = [];
+  /** The largest WebSocket message so far, in bytes. */
+  largest = 0;
   readonly closed: Promise<number>;
   readonly #inbox: Message[] = [];
   #arrived: () => void = () => {};
@@ -62,6 +64,7 @@ export class Peer {
     this.closed = new Promise((resolve) => socket.on("close", resolve));
     socket.on("error", () => {});
     socket.on("message", (data: Buffer) => {
+      this.largest = Math.max(this.largest, data.length);
       for (const message of decodeMulti(data)) this.#inbox.push(message as Message);
       this.#arrived();
     });

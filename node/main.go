@@ -1,0 +1,150 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"tickover.dev/rooms"
+)
+
+// Main runs a node with these kinds of rooms until it is told to stop (SIGINT or SIGTERM; a second one stops it at once), and exits:
+// 0 after an orderly stop, 2 for bad flags, configuration or kinds, with every complaint, 1 for anything else.
+func Main(kinds ...rooms.Kind) {
+	os.Exit(Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr, kinds...))
+}
+
+type commands struct {
+	Serve   Config   `cmd:"" default:"withargs" help:"Run one node (the default)."`
+	Version struct{} `cmd:"" help:"Print the version."`
+}
+
+// Run is Main without the process: it gives the exit code.
+func Run(ctx context.Context, args []string, stdout, stderr io.Writer, kinds ...rooms.Kind) int {
+	cli := commands{Serve: Config{Kinds: kinds}}
+	exit := -1
+	parser, err := kong.New(&cli,
+		kong.Name("tickover"), kong.Description("A game session server whose rooms carry on when a node dies."),
+		kong.DefaultEnvars("TICKOVER"), kong.Writers(stdout, stderr), kong.Exit(func(code int) { exit = code }),
+	)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return 2
+	}
+	parsed, err := parser.Parse(args)
+	if exit >= 0 { // --help
+		return exit
+	}
+	if err != nil { // a flag that does not parse, or everything that Config.Validate complains about
+		complaints := strings.TrimPrefix(err.Error(), "serve: ")
+		fmt.Fprintf(stderr, "tickover: cannot start:\n%s\nSee tickover --help.\n", indent(complaints))
+		return 2
+	}
+	if parsed.Command() == "version" {
+		fmt.Fprintln(stdout, "tickover", version())
+		return 0
+	}
+	if err := run(ctx, cli.Serve, stdout, stderr); err != nil {
+		fmt.Fprintf(stderr, "tickover: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// run starts a node and waits for what ends it.
+func run(ctx context.Context, config Config, stdout, stderr io.Writer) error {
+	config.Log = newLog(config, stderr)
+	ctx, cancel := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	n, err := Start(ctx, config)
+	if err != nil {
+		return err
+	}
+	n.greet(stdout)
+	var failed error
+	select {
+	case <-ctx.Done():
+		config.Log.Info("stopping", "cause", context.Cause(ctx), "within", config.Drain)
+	case failed = <-n.Failed():
+	}
+	cancel() // from here on a signal ends the process at once
+	bounded, done := context.WithTimeout(context.Background(), max(config.Drain, 1))
+	defer done()
+	return errors.Join(failed, n.Stop(bounded))
+}
+
+func newLog(c Config, w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// greet tells a newcomer which addresses to open.
+func (n *Node) greet(w io.Writer) {
+	var names []string
+	for _, k := range n.kinds() {
+		if !k.Hidden {
+			names = append(names, k.Name)
+		}
+	}
+	fmt.Fprintf(w, "\n  tickover %s is running: %s\n\n", version(), strings.Join(names, ", "))
+	line := func(what, where string) { fmt.Fprintf(w, "    %-7s %s\n", what, where) }
+	page := n.HTTPAddr()
+	line("Play", fmt.Sprintf("http://%s/", reachable(page, "localhost")))
+	if ip, ok := lanAddr(); ok && page.Addr().IsUnspecified() {
+		line("Phone", fmt.Sprintf("http://%s/  (same network)", netip.AddrPortFrom(ip, page.Port())))
+	}
+	line("Game", fmt.Sprintf("ws://%s/  (subprotocol tickover.v1)", reachable(n.GameAddr(), "localhost")))
+	line("Admin", fmt.Sprintf("http://%s/metrics", reachable(n.AdminAddr(), "localhost")))
+	if n.config.Data != "" {
+		line("Data", fmt.Sprintf("%s  (%d rooms resumed)", n.config.Data, n.resumed))
+	}
+	if n.config.JWTKey == "" && n.config.Authenticate == nil {
+		fmt.Fprintf(w, "\n  Guest mode: anybody who reaches this port can play under any name. Set --jwt-key to ask for tokens.\n")
+	}
+	fmt.Fprintf(w, "\n")
+}
+
+// reachable is an address as one may type it: a name instead of "all interfaces".
+func reachable(a netip.AddrPort, name string) string {
+	if a.Addr().IsUnspecified() {
+		return fmt.Sprintf("%s:%d", name, a.Port())
+	}
+	return a.String()
+}
+
+// lanAddr is this machine's first private IPv4 address.
+func lanAddr() (netip.Addr, bool) {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() && p.Addr().IsPrivate() {
+			return p.Addr(), true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+func indent(s string) string { return "  " + strings.ReplaceAll(s, "\n", "\n  ") }

@@ -1,0 +1,112 @@
+package node
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// collector reads the counters of all parts when it is asked to.
+type collector struct {
+	node *Node
+
+	conns, open, accepted, refused, messages, bytes, closed, flushes, longestTurn, mailbox, panics *prometheus.Desc
+	sessions, views, states, inputs, errors, limited, violations, overruns, reliableFull, events   *prometheus.Desc
+	rooms, stuck, taken, late                                                                      *prometheus.Desc
+}
+
+func newCollector(n *Node) *collector {
+	d := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("tickover_"+name, help, labels, nil)
+	}
+	return &collector{
+		node:         n,
+		conns:        d("connections", "Sockets open, handshakes included."),
+		open:         d("connections_open", "WebSocket connections open."),
+		accepted:     d("connections_accepted_total", "Sockets accepted."),
+		refused:      d("connections_refused_total", "Sockets answered 503 as there were too many.", "reason"),
+		messages:     d("messages_total", "WebSocket messages.", "direction"),
+		bytes:        d("bytes_total", "Bytes on game sockets.", "direction"),
+		closed:       d("connections_closed_total", "WebSocket connections closed, by close code.", "code"),
+		flushes:      d("flushes_total", "Writes to game sockets."),
+		longestTurn:  d("loop_longest_turn_seconds", "The longest that an event loop was busy without a pause."),
+		mailbox:      d("loop_mailbox", "Tasks that wait for an event loop."),
+		panics:       d("loop_panics_total", "Panics survived on event loops."),
+		sessions:     d("sessions", "Connections with a session."),
+		views:        d("views", "Seats with a connection."),
+		states:       d("states_total", "States sent to views, or skipped as the client did not keep up.", "outcome"),
+		inputs:       d("inputs_total", "Inputs passed to rooms."),
+		errors:       d("errors_total", "Requests answered with an error."),
+		limited:      d("rate_limited_total", "Messages dropped by the rate limit."),
+		violations:   d("violations_total", "Connections closed for bytes that break the protocol."),
+		overruns:     d("loop_overruns_total", "Times a loop fell so far behind that its connections were closed."),
+		reliableFull: d("reliable_overflows_total", "Connections closed as they did not acknowledge reliable messages."),
+		events:       d("session_events_total", "What happened to sessions.", "event"),
+		rooms:        d("rooms", "Rooms on this node.", "kind"),
+		stuck:        d("steps_stuck", "Steps that do not return; each may cost a processor."),
+		taken:        d("steps_taken_total", "Steps whose shard the watchdog took away."),
+		late:         d("step_lateness_seconds", "How long after its due time a step started."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	put := func(d *prometheus.Desc, t prometheus.ValueType, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, t, v, labels...)
+	}
+	const count, gauge = prometheus.CounterValue, prometheus.GaugeValue
+	e := c.node.engine.Stats()
+	put(c.conns, gauge, float64(e.Conns))
+	put(c.open, gauge, float64(e.Open))
+	put(c.accepted, count, float64(e.Accepted))
+	put(c.refused, count, float64(e.Refused), "full")
+	put(c.refused, count, float64(e.Rejected), "handshake")
+	put(c.messages, count, float64(e.MessagesIn), "in")
+	put(c.messages, count, float64(e.MessagesOut), "out")
+	put(c.bytes, count, float64(e.BytesIn), "in")
+	put(c.bytes, count, float64(e.BytesOut), "out")
+	for code, n := range e.Closed {
+		put(c.closed, count, float64(n), strconv.Itoa(int(code)))
+	}
+	put(c.flushes, count, float64(e.Flushes))
+	put(c.longestTurn, gauge, e.LongestTurn.Seconds())
+	put(c.mailbox, gauge, float64(e.Mailbox))
+	put(c.panics, count, float64(e.Panics))
+
+	s := c.node.hub.Stats()
+	put(c.sessions, gauge, float64(s.Connections.Load()))
+	put(c.views, gauge, float64(s.Views.Load()))
+	put(c.states, count, float64(s.StatesSent.Load()), "sent")
+	put(c.states, count, float64(s.StatesSkip.Load()), "skipped")
+	put(c.inputs, count, float64(s.Inputs.Load()))
+	put(c.errors, count, float64(s.Refused.Load()))
+	put(c.limited, count, float64(s.RateLimited.Load()))
+	put(c.violations, count, float64(s.Violations.Load()))
+	put(c.overruns, count, float64(s.Overruns.Load()))
+	put(c.reliableFull, count, float64(s.ReliableFull.Load()))
+	for event, n := range c.node.registry.Counts() {
+		put(c.events, count, float64(n), event)
+	}
+	c.collectRooms(ch, put)
+}
+
+func (c *collector) collectRooms(ch chan<- prometheus.Metric, put func(*prometheus.Desc, prometheus.ValueType, float64, ...string)) {
+	h := c.node.rooms.Stats()
+	for _, k := range c.node.kinds() {
+		put(c.rooms, prometheus.GaugeValue, float64(h.Rooms[k.Name]), k.Name)
+	}
+	put(c.stuck, prometheus.GaugeValue, float64(h.StuckSteps))
+	put(c.taken, prometheus.CounterValue, float64(h.TakenAway))
+	buckets, total, sum := map[float64]uint64{}, uint64(0), 0.0
+	for i, n := range h.Late.Counts {
+		bound := (time.Microsecond << i).Seconds()
+		total += n
+		sum += float64(n) * bound * 0.75 // the middle of the bucket
+		buckets[bound] = total
+	}
+	ch <- prometheus.MustNewConstHistogram(c.late, total, sum, buckets)
+}

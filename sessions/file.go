@@ -1,0 +1,85 @@
+package sessions
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"tickover.dev/codec"
+	"tickover.dev/rooms"
+)
+
+// fileFormat is the version of the file that Save writes.
+const fileFormat = 1
+
+type fileState struct {
+	Format   int
+	Sessions []fileSession
+}
+
+type fileSession struct {
+	ID                string
+	Player            rooms.Player
+	Gen               uint64
+	Current, Previous [sha256.Size]byte
+	Seats             []place
+}
+
+// Save writes all sessions to a file that only its owner can read. Secrets are in it as hashes.
+func (g *Registry) Save(path string) error {
+	b, err := codec.Append(nil, g.snapshot())
+	if err != nil {
+		return err
+	}
+	tmp := path + ".new"
+	err = os.WriteFile(tmp, b, 0o600)
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		return fmt.Errorf("save sessions: %w", err)
+	}
+	return nil
+}
+
+func (g *Registry) snapshot() *fileState {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f := &fileState{Format: fileFormat}
+	for _, s := range g.sessions {
+		f.Sessions = append(f.Sessions, fileSession{s.id, s.player, s.gen, s.current, s.previous, s.seats})
+	}
+	slices.SortFunc(f.Sessions, func(a, b fileSession) int { return strings.Compare(a.ID, b.ID) })
+	return f
+}
+
+// Restore reads what Save wrote; the sessions wait for their connections from now on. A file that does not exist is no error.
+func (g *Registry) Restore(path string, now time.Time) error {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("load sessions: %w", err)
+	}
+	var f fileState
+	if err := codec.Decode(b, &f); err != nil {
+		return fmt.Errorf("load sessions from %s: %w", path, err)
+	}
+	if f.Format != fileFormat {
+		return fmt.Errorf("load sessions from %s: format %d, this version knows %d", path, f.Format, fileFormat)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, fs := range f.Sessions {
+		s := &session{id: fs.ID, player: fs.Player, gen: fs.Gen, current: fs.Current, previous: fs.Previous, seats: fs.Seats, since: now}
+		s.elem = g.detached.PushBack(s)
+		g.sessions[s.id] = s
+	}
+	return nil
+}

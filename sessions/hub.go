@@ -1,0 +1,258 @@
+package sessions
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tickover.dev/engine"
+	"tickover.dev/rooms"
+	"tickover.dev/rooms/host"
+)
+
+// Config says how sessions are treated. Authenticate defaults to Guest; limits to those of docs/PROTOCOL.md.
+type Config struct {
+	Authenticate Authenticate
+	Registry     *Registry
+	Log          *slog.Logger
+
+	RoomsPerSession int           // default 8
+	MessagesPerSec  float64       // default 60
+	MessageBurst    float64       // default 120
+	HelloTimeout    time.Duration // default 5 s
+	AuthTimeout     time.Duration // default 10 s
+}
+
+// maxLoops is how many loops a hub can serve: their places in a mask.
+const maxLoops = 64
+
+// Hub connects the loops of one node to its rooms. It implements host.Sink.
+type Hub struct {
+	// Set by New and Serve, then read-only.
+	config Config
+	host   *host.Host
+	now    func() time.Time
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	auths chan struct{} // bounds calls of Authenticate under way
+	work  sync.WaitGroup
+	stats Stats
+
+	mu sync.RWMutex
+	// Guarded by mu.
+	loops    []*Loop
+	routes   map[rooms.ID]uint64 // mask of the loops that have views of a room, or wait for one
+	refusing bool
+}
+
+// Stats counts what the hub has seen. All fields may be read at any time.
+type Stats struct {
+	Connections  atomic.Int64 // with a session
+	Views        atomic.Int64
+	StatesSent   atomic.Uint64
+	StatesSkip   atomic.Uint64 // a window was full: a newer one is sent later
+	Inputs       atomic.Uint64
+	Refused      atomic.Uint64 // messages answered with an error
+	RateLimited  atomic.Uint64
+	Violations   atomic.Uint64 // connections closed for bad bytes
+	Overruns     atomic.Uint64 // loops that lost frames as their mailbox was full
+	ReliableFull atomic.Uint64 // connections closed as they do not acknowledge
+}
+
+// New makes a hub. Serve must be called before the first connection.
+func New(c Config) *Hub {
+	if c.Authenticate == nil {
+		c.Authenticate = Guest
+	}
+	if c.Registry == nil {
+		c.Registry = NewRegistry(0)
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.RoomsPerSession == 0 {
+		c.RoomsPerSession = 8
+	}
+	if c.MessagesPerSec == 0 {
+		c.MessagesPerSec = 60
+	}
+	if c.MessageBurst == 0 {
+		c.MessageBurst = 120
+	}
+	if c.HelloTimeout == 0 {
+		c.HelloTimeout = 5 * time.Second
+	}
+	if c.AuthTimeout == 0 {
+		c.AuthTimeout = 10 * time.Second
+	}
+	h := &Hub{config: c, now: time.Now, auths: make(chan struct{}, 64), routes: map[rooms.ID]uint64{}}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	return h
+}
+
+// Serve gives the hub the rooms it serves.
+func (h *Hub) Serve(rooms *host.Host) {
+	h.host = rooms
+	h.work.Go(h.sweep)
+}
+
+// Stats gives the hub's counters.
+func (h *Hub) Stats() *Stats { return &h.stats }
+
+// Registry gives the hub's sessions.
+func (h *Hub) Registry() *Registry { return h.config.Registry }
+
+// Refuse makes the hub answer every join with shutting_down.
+func (h *Hub) Refuse() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.refusing = true
+}
+
+func (h *Hub) isRefusing() bool {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.refusing
+}
+
+// Close ends the hub's goroutines. Connections are the engine's to close.
+func (h *Hub) Close() {
+	h.cancel()
+	h.work.Wait()
+}
+
+// sweep forgets old sessions now and then.
+func (h *Hub) sweep() {
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-h.ctx.Done():
+			return
+		case now := <-tick.C:
+			h.config.Registry.expire(now)
+		}
+	}
+}
+
+// NewLoop makes the handler of one loop.
+func (h *Hub) NewLoop(l *engine.Loop) engine.Handler { return h.newLoop(l.Post) }
+
+func (h *Hub) newLoop(post func(engine.Task) error) *Loop {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.loops) == maxLoops {
+		panic("sessions: more than 64 loops")
+	}
+	l := &Loop{hub: h, index: len(h.loops), post: post, replicas: map[rooms.ID]*replica{}}
+	h.loops = append(h.loops, l)
+	return l
+}
+
+// interest tells the hub that a loop wants a room's frames, or does no more.
+func (h *Hub) interest(room rooms.ID, loop int, on bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	mask := h.routes[room]
+	if on {
+		mask |= 1 << loop
+	} else {
+		mask &^= 1 << loop
+	}
+	if mask == 0 {
+		delete(h.routes, room)
+		return
+	}
+	h.routes[room] = mask
+}
+
+// Deliver implements host.Sink: it hands frames to the loops that want them, one task per loop.
+func (h *Hub) Deliver(frames []*rooms.Frame) {
+	h.mu.RLock()
+	loops := h.loops
+	var batches [maxLoops]*delivery
+	for _, f := range frames {
+		mask := h.routes[f.Room]
+		for i := range loops {
+			if mask&(1<<i) == 0 {
+				continue
+			}
+			if batches[i] == nil {
+				batches[i] = newDelivery(loops[i])
+			}
+			f.Retain()
+			batches[i].frames = append(batches[i].frames, f)
+		}
+	}
+	h.mu.RUnlock()
+	for i, l := range loops {
+		if batches[i] != nil {
+			l.accept(batches[i])
+		}
+	}
+	for _, f := range frames {
+		f.Release()
+	}
+}
+
+// RoomEnded implements host.Sink: whoever still sees a room that this node lost is told so.
+func (h *Hub) RoomEnded(e rooms.Ended) {
+	h.mu.RLock()
+	mask, loops := h.routes[e.Room], h.loops
+	h.mu.RUnlock()
+	for i, l := range loops {
+		if mask&(1<<i) != 0 {
+			l.accept(&roomEnded{loop: l, room: e.Room, why: e.Why})
+		}
+	}
+}
+
+// delivery is a batch of frames on its way to a loop.
+type delivery struct {
+	loop   *Loop
+	frames []*rooms.Frame
+}
+
+var deliveries = sync.Pool{New: func() any { return new(delivery) }}
+
+func newDelivery(l *Loop) *delivery {
+	d := deliveries.Get().(*delivery)
+	d.loop = l
+	return d
+}
+
+// Run implements engine.Task.
+func (d *delivery) Run(*engine.Loop) {
+	for _, f := range d.frames {
+		d.loop.show(f)
+		f.Release()
+	}
+	d.recycle()
+}
+
+func (d *delivery) recycle() {
+	clear(d.frames)
+	d.frames, d.loop = d.frames[:0], nil
+	deliveries.Put(d)
+}
+
+// drop gives the frames back unseen.
+func (d *delivery) drop() {
+	for _, f := range d.frames {
+		f.Release()
+	}
+	d.recycle()
+}
+
+// roomEnded tells a loop that a room is no more on this node.
+type roomEnded struct {
+	loop *Loop
+	room rooms.ID
+	why  string
+}
+
+// Run implements engine.Task.
+func (r *roomEnded) Run(*engine.Loop) { r.loop.close(r.room, r.why) }

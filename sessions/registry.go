@@ -1,0 +1,246 @@
+package sessions
+
+import (
+	"container/list"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"tickover.dev/rooms"
+)
+
+// Registry keeps sessions across connections, in memory. A session without a connection and without seats is forgotten after
+// idleTTL, one with seats after keptTTL; rooms have their own graces, which usually end sooner.
+type Registry struct {
+	// Set by NewRegistry, then read-only.
+	limit int
+
+	mu sync.Mutex
+	// Guarded by mu.
+	sessions map[string]*session
+	detached *list.List // sessions without a connection, longest first
+	counts   counts
+}
+
+const (
+	idleTTL     = 2 * time.Minute
+	keptTTL     = 30 * time.Minute
+	secretBytes = 18
+	maxRequests = 8 // remembered creations per session
+)
+
+// session is one record. The Registry's lock guards all of it.
+type session struct {
+	id       string
+	player   rooms.Player
+	gen      uint64            // of the newest connection
+	current  [sha256.Size]byte // hash of the newest secret
+	previous [sha256.Size]byte // of the one before it, until the newest was used once
+	seats    []place
+	requests []request
+
+	attached attachment // nil loop: no connection
+	since    time.Time  // when the connection was lost
+	elem     *list.Element
+}
+
+// place is a seat in a room.
+type place struct {
+	Room rooms.ID
+	Seat rooms.Seat
+}
+
+// request remembers which room a creation made, as it may be asked for again.
+type request struct {
+	run    uint32
+	number uint64
+	room   rooms.ID
+}
+
+// attachment is where a session's connection is.
+type attachment struct {
+	loop *Loop
+	conn *conn
+}
+
+// counts is what an operator may want to know.
+type counts struct {
+	opened, resumed, badSecrets, superseded, expired uint64
+}
+
+// Errors of resuming.
+var errBadSecret = errors.New("the secret is wrong or old, or the session is forgotten")
+
+// NewRegistry makes an empty registry that keeps at most limit sessions without a connection; 0: 100,000.
+func NewRegistry(limit int) *Registry {
+	if limit == 0 {
+		limit = 100_000
+	}
+	return &Registry{limit: limit, sessions: map[string]*session{}, detached: list.New()}
+}
+
+// opened is what a connection needs to know of its session.
+type opened struct {
+	id, secret string
+	player     rooms.Player
+	gen        uint64
+	seats      []place
+	resumed    bool
+	replaced   attachment // the connection that was replaced
+}
+
+// open makes a session for a player.
+func (g *Registry) open(p rooms.Player, at attachment) opened {
+	secret := newSecret()
+	s := &session{id: newSecret(), player: p, gen: 1, current: hash(secret), attached: at}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.sessions[s.id] = s
+	g.counts.opened++
+	return opened{id: s.id, secret: secret, player: p, gen: 1}
+}
+
+// resume gives a session to a new connection, if the secret is the newest or the one before it (FAILOVER.md R20).
+func (g *Registry) resume(id, secret string, at attachment) (opened, error) {
+	h := hash(secret)
+	next := newSecret()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.sessions[id]
+	if s == nil {
+		g.counts.badSecrets++
+		return opened{}, errBadSecret
+	}
+	switch {
+	case subtle.ConstantTimeCompare(h[:], s.current[:]) == 1:
+		s.previous = s.current
+	case subtle.ConstantTimeCompare(h[:], s.previous[:]) == 1:
+		// The welcome with the newer secret was lost.
+	default:
+		g.counts.badSecrets++
+		return opened{}, errBadSecret
+	}
+	s.current = hash(next)
+	s.gen++
+	old := s.attached
+	s.attached = at
+	if s.elem != nil {
+		g.detached.Remove(s.elem)
+		s.elem = nil
+	}
+	g.counts.resumed++
+	if old.loop != nil {
+		g.counts.superseded++
+	}
+	return opened{
+		id: id, secret: next, player: s.player, gen: s.gen, seats: slices.Clone(s.seats), resumed: true, replaced: old,
+	}, nil
+}
+
+// detach notes that a session's connection of generation gen is gone. A newer one stays.
+func (g *Registry) detach(id string, gen uint64, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.sessions[id]
+	if s == nil || s.gen != gen {
+		return
+	}
+	s.attached, s.since = attachment{}, now
+	s.elem = g.detached.PushBack(s)
+	for g.detached.Len() > g.limit {
+		g.forget(g.detached.Front().Value.(*session))
+	}
+}
+
+// forget drops a session. g.mu is held.
+func (g *Registry) forget(s *session) {
+	g.detached.Remove(s.elem)
+	delete(g.sessions, s.id)
+	g.counts.expired++
+}
+
+// expire forgets sessions that have been without a connection for too long.
+func (g *Registry) expire(now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for e := g.detached.Front(); e != nil; {
+		s := e.Value.(*session)
+		e = e.Next()
+		gone := now.Sub(s.since)
+		if gone < idleTTL {
+			return // the rest came later
+		}
+		if len(s.seats) == 0 || gone >= keptTTL {
+			g.forget(s)
+		}
+	}
+}
+
+// seat notes that a session has a seat.
+func (g *Registry) seat(id string, p place) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s := g.sessions[id]; s != nil && !slices.Contains(s.seats, p) {
+		s.seats = append(s.seats, p)
+	}
+}
+
+// unseat notes that a session has a seat no more.
+func (g *Registry) unseat(id string, p place) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s := g.sessions[id]; s != nil {
+		s.seats = slices.DeleteFunc(s.seats, func(q place) bool { return q == p })
+	}
+}
+
+// made remembers which room a request made, and recall finds it again.
+func (g *Registry) made(id string, run uint32, number uint64, room rooms.ID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.sessions[id]
+	if s == nil {
+		return
+	}
+	if len(s.requests) >= maxRequests {
+		s.requests = slices.Delete(s.requests, 0, 1)
+	}
+	s.requests = append(s.requests, request{run, number, room})
+}
+
+func (g *Registry) recall(id string, run uint32, number uint64) (rooms.ID, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s := g.sessions[id]; s != nil {
+		for _, r := range s.requests {
+			if r.run == run && r.number == number {
+				return r.room, true
+			}
+		}
+	}
+	return "", false
+}
+
+// newSecret makes 144 random bits in 24 characters.
+func newSecret() string {
+	var b [secretBytes]byte
+	rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+func hash(secret string) [sha256.Size]byte { return sha256.Sum256([]byte(secret)) }
+
+// Counts gives what happened to sessions so far.
+func (g *Registry) Counts() map[string]uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := g.counts
+	return map[string]uint64{
+		"opened": c.opened, "resumed": c.resumed, "bad_secret": c.badSecrets, "superseded": c.superseded, "expired": c.expired,
+	}
+}
