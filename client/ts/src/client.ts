@@ -8,7 +8,7 @@ import type { ClientEvents, ClientOptions, ConnectionStatus, CreateOptions } fro
 import * as protocol from "./protocol.js";
 import { isInSection, JoinMode, type ServerMessage } from "./protocol.js";
 import { Pulse } from "./pulse.js";
-import { afterClose, backoffMs, GOOD_AFTER_MS, OwnClose } from "./reconnect.js";
+import { afterClose, GOOD_AFTER_MS, OwnClose, waitMs } from "./reconnect.js";
 import { Requests } from "./requests.js";
 import { type AnyRoom, type LeftInfo, Room, type RoomHost } from "./room.js";
 
@@ -207,7 +207,7 @@ export class Client {
     const next = afterClose(code);
     if (next === "stop") return this.#end(code, reason);
     if (next === "new_session") this.#loseSession();
-    const inMs = backoffMs(this.#attempt, Math.random());
+    const inMs = waitMs(code, this.#attempt, Math.random());
     this.#attempt++;
     this.#retryAt = now + inMs;
     this.#setStatus({ is: "waiting", attempt: this.#attempt, inMs });

@@ -15,6 +15,15 @@ export function backoffMs(attempt: number, random: number): number {
   return Math.floor(random * bound);
 }
 
+/** A first refusal of the old session is an answer, not an outage: the new one is asked for nearly at once. */
+const NEW_SESSION_MS = 100;
+
+/** The wait after a close with this code. */
+export function waitMs(code: number, attempt: number, random: number): number {
+  if (attempt === 0 && afterClose(code) === "new_session") return Math.floor(random * NEW_SESSION_MS);
+  return backoffMs(attempt, random);
+}
+
 /** This package's own close codes, in the range the RFC leaves to libraries. Browsers do not let a page close with 1002 or 1011. */
 export const OwnClose = { BadMessage: 3002, Gap: 3003, Silence: 3009 } as const;
 

@@ -77,7 +77,7 @@ test("the answers of another run are not taken for this one's", async () => {
   const { peer, room } = await play();
   const answer = room.request({ dx: 1 });
   await peer.expect(4);
-  peer.say([19, 1, 100, 6, 0], [23, 1, (peer.hello[2] as number) ^ 1, 1, "not yours"]);
+  peer.say([19, 1, 100, 6, 0], [23, 1, ((peer.hello[2] as number) ^ 1) >>> 0, 1, "not yours"]);
   peer.say([19, 1, 100, 7, 1], [23, 2, peer.hello[2], 1, "yours"]);
   assert.equal(await answer, "yours");
 });

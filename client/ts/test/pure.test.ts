@@ -4,7 +4,7 @@ import { Allowance } from "../src/allowance.js";
 import { Heartbeat } from "../src/heartbeat.js";
 import { KeepsakeStore } from "../src/keepsake.js";
 import { Receipts } from "../src/receipts.js";
-import { afterClose, backoffMs } from "../src/reconnect.js";
+import { afterClose, backoffMs, waitMs } from "../src/reconnect.js";
 import { memoryStorage } from "./fakeserver.js";
 
 test("back-off doubles up to twenty seconds with full jitter", () => {
@@ -17,6 +17,7 @@ test("close codes are taken by their ranges", () => {
   for (const code of [1001, 1005, 1006, 1011, 1012, 1013, 1014, 4000, 4009, 4499, 3002]) assert.equal(afterClose(code), "reconnect", String(code));
   for (const code of [1000, 1002, 1003, 1007, 1008, 1009, 1010, 4500, 4503, 4999]) assert.equal(afterClose(code), "stop", String(code));
   assert.equal(afterClose(4504), "new_session");
+  assert.ok(waitMs(4504, 0, 0.99) < 100 && waitMs(4504, 3, 0.99) > 1000, "a second one in a row waits like any other");
 });
 
 test("reliable messages pass once and in order", () => {

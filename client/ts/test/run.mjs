@@ -14,5 +14,5 @@ const entryPoints = [here, join(here, "../../../node/page/test")]
 rmSync(out, { recursive: true, force: true });
 buildSync({ entryPoints, bundle: true, platform: "node", format: "esm", packages: "external", sourcemap: "inline", outdir: out, entryNames: "[name]", outExtension: { ".js": ".mjs" } });
 const files = readdirSync(out).map((name) => join(out, name));
-const run = spawnSync(process.execPath, ["--enable-source-maps", "--test", ...process.argv.slice(2), ...files], { stdio: "inherit" });
+const run = spawnSync(process.execPath, ["--enable-source-maps", "--test", "--test-timeout=60000", ...process.argv.slice(2), ...files], { stdio: "inherit" });
 process.exit(run.status ?? 1);

@@ -104,7 +104,7 @@ class Board {
   rate = 0;
   tick = 0;
   downs = [];
-  s = { board: Array(9).fill(0), seats: [], names: {}, turn: 0, winner: 0, over: false, line: [], deadline: 0, now: 0 };
+  s = { board: Array(9).fill(0), seats: [], names: {}, turn: 0, winner: 0, over: false, line: null, deadline: 0, now: 0 };
 
   join(seat, name) {
     this.s.seats.push(seat);
@@ -114,7 +114,7 @@ class Board {
 
   turnTo(seat) {
     this.s.turn = seat;
-    this.s.deadline = Date.now() + 30_000;
+    this.s.deadline = 1e6 * Math.round(performance.now() + 30_000);
   }
 
   input(seat, { cell }) {
@@ -130,7 +130,7 @@ class Board {
   leave() {}
 
   state() {
-    return { ...this.s, now: Date.now() };
+    return { ...this.s, now: 1e6 * Math.round(performance.now()) };
   }
 }
 

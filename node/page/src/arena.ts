@@ -104,7 +104,7 @@ export class Arena {
     const own = this.room.seat;
     this.#hud.scores(state, own);
     this.#hud.map(state, own);
-    if (this.#stats.update(this.client, this.room)) this.#hud.news(`another node took over at tick ${this.room.tick}`);
+    if (this.#stats.update(this.client, this.room)) this.#hud.news(`a new owner carries on at tick ${this.room.tick}`);
     const down = byId("down");
     down.hidden = state.ships[own]?.up !== false;
     if (!down.hidden) setText(down, this.#downBy ? `Shot down by ${this.#downBy}. Back in a moment.` : "Back in a moment.");

@@ -5,6 +5,8 @@ import { Stats } from "./hud.js";
 
 export type BoardRoom = Room<BoardState, BoardInput>;
 
+const NS_PER_MS = 1e6;
+
 const SAYS: Record<string, string> = { not_your_turn: "It is not your turn.", bad_cell: "That cell is taken." };
 
 /** Board plays one room of tic-tac-toe: nine buttons, and a reply or refusal for each click. */
@@ -26,7 +28,10 @@ export class Board {
     byId("board").replaceChildren(...this.#cells);
     byId("ttt").hidden = false;
     byId("world").hidden = true;
-    this.#off = room.on("state", () => this.#draw());
+    this.#off = room.on("state", () => {
+      this.#arrivedAt = performance.now();
+      this.#draw();
+    });
     this.#draw();
   }
 
@@ -63,10 +68,10 @@ export class Board {
   }
 
   #draw(): void {
-    this.#arrivedAt = performance.now();
     const state = this.room.state;
     if (!state) return;
-    const mine = state.turn === this.room.seat && !state.over && state.seats.length === 2;
+    const seats = state.seats ?? [];
+    const mine = state.turn === this.room.seat && !state.over && seats.length === 2;
     this.#cells.forEach((button, cell) => {
       const seat = state.board[cell] ?? 0;
       const mark = this.#mark(seat);
@@ -74,10 +79,10 @@ export class Board {
       button.setAttribute("aria-label", `row ${Math.floor(cell / 3) + 1}, column ${(cell % 3) + 1}: ${mark ? mark.toUpperCase() : "empty"}`);
       button.setAttribute("aria-disabled", String(!mine || seat !== 0));
       button.disabled = seat !== 0 || !mine;
-      button.classList.toggle("won", state.line.includes(cell));
+      button.classList.toggle("won", state.line?.includes(cell) ?? false);
     });
     this.#marks = [...state.board];
-    const rival = state.seats.find((seat) => seat !== this.room.seat);
+    const rival = seats.find((seat) => seat !== this.room.seat);
     this.#player(byId("me"), this.room.seat, "You", state);
     this.#player(byId("them"), rival, rival === undefined ? "nobody yet" : (state.names[rival] ?? "opponent"), state);
     setText(byId("ttt-says"), this.#says(state, mine, rival));
@@ -100,7 +105,7 @@ export class Board {
 
   // The first seat plays X wherever it is looked at from.
   #mark(seat: number): "x" | "o" | undefined {
-    const place = seat === 0 ? -1 : (this.room.state?.seats.indexOf(seat) ?? -1);
+    const place = seat === 0 ? -1 : (this.room.state?.seats?.indexOf(seat) ?? -1);
     return place === 0 ? "x" : place > 0 ? "o" : undefined;
   }
 
@@ -109,7 +114,7 @@ export class Board {
     const state = this.room.state;
     const clock = byId("clock");
     const running = state && !state.over && state.deadline > 0;
-    const left = running ? Math.max(0, state.deadline - state.now - (performance.now() - this.#arrivedAt)) : 0;
+    const left = running ? Math.max(0, (state.deadline - state.now) / NS_PER_MS - (performance.now() - this.#arrivedAt)) : 0;
     setText(clock, running ? `${Math.ceil(left / 1000)}` : "");
     clock.classList.toggle("low", Boolean(running) && left < 5_000);
   }

@@ -140,7 +140,7 @@ export class View {
 
   #trailLines(state: ArenaState, own: number): void {
     const g = this.#g;
-    g.lineCap = "round";
+    g.lineCap = "butt";
     for (const [seat, trail] of this.#trails) {
       const ship = state.ships[seat];
       if (!ship || trail.length < 3) continue;
@@ -161,9 +161,9 @@ export class View {
 
   #shots(sample: Sample<ArenaState>, own: number): void {
     const g = this.#g;
-    const before = new Map(sample.from.shots.map((s) => [s.id, s]));
+    const before = new Map((sample.from.shots ?? []).map((s) => [s.id, s]));
     const k = Math.min(1, sample.t);
-    for (const shot of sample.to.shots) {
+    for (const shot of sample.to.shots ?? []) {
       const from: Pick<Shot, "x" | "y"> | undefined = before.get(shot.id) ?? sample.from.ships[shot.by];
       if (!from) continue;
       const [x, y] = [from.x + (shot.x - from.x) * k, from.y + (shot.y - from.y) * k];

@@ -1,0 +1,65 @@
+# Everything there is to do here. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+GO ?= go
+SECONDS_EACH ?= 20
+BOTS ?= 200
+ROOMS ?= 10
+DURATION ?= 30s
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: ## bin/tickover, the server, and bin/tickctl, the operator's tool
+	@mkdir -p bin
+	$(GO) build -o bin/ ./cmd/tickover ./cmd/tickctl
+
+.PHONY: run
+run: build ## a server with the example games; rooms and sessions are kept in ./data over Ctrl-C
+	@exec bin/tickover --data data
+
+.PHONY: test
+test: deps ## all tests: Go with -race, TypeScript, the browser; installs what is missing where it may
+	$(GO) test -race -timeout 9m ./...
+	@scripts/typescript.sh test
+
+.PHONY: lint
+lint: deps ## formatting, vet, staticcheck, modernizers, types of the TypeScript, the committed bundle
+	@test -z "$$($(GO) tool gofumpt -l .)" || { echo 'not formatted (make fmt):'; $(GO) tool gofumpt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) fix -diff ./...
+	@scripts/typescript.sh lint
+
+.PHONY: fmt
+fmt: ## format the Go code
+	$(GO) tool gofumpt -w .
+
+.PHONY: check
+check: lint test ## what CI runs
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for SECONDS_EACH seconds (20)
+	@scripts/fuzz.sh $(SECONDS_EACH)
+
+.PHONY: bench
+bench: ## the speed and memory of parts; figures and their meaning are in docs/BENCHMARKS.md
+	@scripts/bench.sh
+
+.PHONY: bench-floor
+bench-floor: ## what a message costs, beside the smallest possible server; under six minutes
+	$(GO) run ./loadtest/floor/bench
+
+.PHONY: soak
+soak: build ## a server and BOTS bots in ROOMS rooms for DURATION: nothing may be lost, doubled or forked
+	@scripts/soak.sh $(BOTS) $(ROOMS) $(DURATION)
+
+.PHONY: page
+page: deps ## build the demo page's bundle, which is committed
+	@scripts/typescript.sh page
+
+.PHONY: deps
+deps: ## what tests need beside Go: installed where that is possible, named where not
+	@scripts/deps.sh
