@@ -203,7 +203,7 @@ func (b *bot) onFrame(s *stay, f client.Frame) {
 	}
 	b.run.counts.frames.Add(1)
 	if t != nil {
-		t.note(f.Tick, f.State)
+		t.note(f.Tick, f.State, f.Private)
 	}
 }
 

@@ -105,15 +105,22 @@ type tracker struct {
 	state  []byte
 }
 
+// msgpackNil is what a room sends as private that has nothing private.
+const msgpackNil = 0xc0
+
 // sight is what was seen first at a tick.
 type sight struct {
 	tick, hash uint64
 	forked     bool
 }
 
-// note takes a state that a bot was shown. Ticks are compared whatever their epochs: a new owner continues the same history.
-func (t *tracker) note(tick uint64, state []byte) {
+// note takes a state that a bot was shown, and what it was shown in private: neither kind of room that bots play in has anything to
+// hide, so that may not differ either. Ticks are compared whatever their epochs: a new owner continues the same history.
+func (t *tracker) note(tick uint64, state, private []byte) {
 	hash := xxhash.Sum64(state)
+	if len(private) > 0 && private[0] != msgpackNil {
+		hash ^= xxhash.Sum64(private)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.seen == nil {

@@ -49,21 +49,21 @@ func TestForkIsCountedOncePerTick(t *testing.T) {
 		want uint64
 		play func(*tracker)
 	}{
-		"same":              {0, func(t *tracker) { t.note(5, a); t.note(5, a); t.note(6, b); t.note(6, b); t.note(5, a) }},
-		"one tick":          {1, func(t *tracker) { t.note(5, a); t.note(5, b); t.note(5, b); t.note(5, a) }},
-		"two ticks":         {2, func(t *tracker) { t.note(5, a); t.note(5, b); t.note(6, a); t.note(6, b) }},
-		"late observer":     {1, func(t *tracker) { t.note(5, a); t.note(500, a); t.note(5, b) }},
-		"tick zero":         {1, func(t *tracker) { t.note(0, a); t.note(0, b) }},
-		"beyond the window": {0, func(t *tracker) { t.note(5, a); t.note(5+historyWindow, b); t.note(5, b) }},
+		"same":              {0, func(t *tracker) { t.note(5, a, nil); t.note(5, a, nil); t.note(6, b, nil); t.note(6, b, nil); t.note(5, a, nil) }},
+		"one tick":          {1, func(t *tracker) { t.note(5, a, nil); t.note(5, b, nil); t.note(5, b, nil); t.note(5, a, nil) }},
+		"two ticks":         {2, func(t *tracker) { t.note(5, a, nil); t.note(5, b, nil); t.note(6, a, nil); t.note(6, b, nil) }},
+		"late observer":     {1, func(t *tracker) { t.note(5, a, nil); t.note(500, a, nil); t.note(5, b, nil) }},
+		"tick zero":         {1, func(t *tracker) { t.note(0, a, nil); t.note(0, b, nil) }},
+		"beyond the window": {0, func(t *tracker) { t.note(5, a, nil); t.note(5+historyWindow, b, nil); t.note(5, b, nil) }},
 	} {
 		if n := forks(c.play); n != c.want {
 			t.Errorf("%s: %d forks", name, n)
 		}
 	}
 	var tr tracker
-	tr.note(5, a)
-	tr.note(9, b)
-	tr.note(7, a)
+	tr.note(5, a, nil)
+	tr.note(9, b, nil)
+	tr.note(7, a, nil)
 	if state, _ := tr.last(); string(state) != "b" {
 		t.Errorf("newest state is %q", state)
 	}
