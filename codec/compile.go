@@ -176,8 +176,8 @@ func asContainer(t reflect.Type) (Container, bool) {
 		return nil, false
 	}
 	if t.Kind() == reflect.Struct {
-		for i := range t.NumField() {
-			f := t.Field(i)
+		for f := range t.Fields() {
+			f := f
 			if f.Anonymous && (f.Type.Implements(containerType) || reflect.PointerTo(f.Type).Implements(containerType)) {
 				return nil, false
 			}
@@ -204,8 +204,7 @@ func (b *compiler) structure(c *Codec, path string, depth int) {
 
 // addFields adds the fields of the struct type t, which lies at offset in c: c's own type or one embedded in it.
 func (b *compiler) addFields(c *Codec, t reflect.Type, path string, offset uintptr, depth int) {
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		at := path + "." + f.Name
 		_, container := asContainer(f.Type)
 		tag, err := parseTag(f.Tag.Get("msgpack"))

@@ -49,7 +49,13 @@ func TestForkIsCountedOncePerTick(t *testing.T) {
 		want uint64
 		play func(*tracker)
 	}{
-		"same":              {0, func(t *tracker) { t.note(5, a, nil); t.note(5, a, nil); t.note(6, b, nil); t.note(6, b, nil); t.note(5, a, nil) }},
+		"same": {0, func(t *tracker) {
+			t.note(5, a, nil)
+			t.note(5, a, nil)
+			t.note(6, b, nil)
+			t.note(6, b, nil)
+			t.note(5, a, nil)
+		}},
 		"one tick":          {1, func(t *tracker) { t.note(5, a, nil); t.note(5, b, nil); t.note(5, b, nil); t.note(5, a, nil) }},
 		"two ticks":         {2, func(t *tracker) { t.note(5, a, nil); t.note(5, b, nil); t.note(6, a, nil); t.note(6, b, nil) }},
 		"late observer":     {1, func(t *tracker) { t.note(5, a, nil); t.note(500, a, nil); t.note(5, b, nil) }},

@@ -2,6 +2,7 @@ package loadtest
 
 import (
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,10 +61,8 @@ func (c *counters) complain(what string) {
 func (c *counters) remark(what string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, known := range c.complaints {
-		if known == what {
-			return
-		}
+	if slices.Contains(c.complaints, what) {
+		return
 	}
 	if len(c.complaints) < maxComplaints {
 		c.complaints = append(c.complaints, what)

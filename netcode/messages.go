@@ -109,7 +109,7 @@ type Ping struct{ Time uint64 }
 
 // Welcome answers Hello.
 //
-//	[16, version, session, secret, player, name, time, outcome]
+//	[16, version, session, secret, player, name, time, outcome, kept]
 type Welcome struct {
 	Version uint64
 	Session string
@@ -118,6 +118,7 @@ type Welcome struct {
 	Name    string
 	Time    uint64 // Unix milliseconds
 	Resumed bool
+	Kept    uint64 // so many Joined and Gone follow, for the seats the session had and those that Hello named
 }
 
 // JoinOutcome says what a Joined means.
