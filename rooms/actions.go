@@ -1,7 +1,8 @@
 package rooms
 
 import (
-	"slices"
+	"cmp"
+	"strings"
 	"time"
 
 	"tickover.dev/netcode"
@@ -35,7 +36,7 @@ func (c *core) reply(index int, v any) {
 
 func (c *core) reject(index int, code, why string) {
 	p := c.list[index]
-	code = clip(code)
+	code = cmp.Or(clip(code), "rejected") // "" would be an answer
 	switch p.Type {
 	case Input:
 		c.answer(p, code, why, nil)
@@ -65,7 +66,7 @@ func (c *core) answer(p pend, code, why string, value []byte) {
 		return
 	}
 	const maxWhyBytes = 1024
-	c.reliable(p.Seat, s, &netcode.Refusal{Run: p.Run, Input: p.Number, Code: code, Message: why[:min(len(why), maxWhyBytes)]})
+	c.reliable(p.Seat, s, &netcode.Refusal{Run: p.Run, Input: p.Number, Code: code, Message: clipTo(why, maxWhyBytes)})
 }
 
 func (c *core) answerSignal(p pend, code, why string, value []byte) {
@@ -123,7 +124,6 @@ func (c *core) do(name string, body any) {
 	c.dirty = true
 	if c.h.Jobs.Len() >= maxJobs {
 		c.wish(wish{Type: Done, Number: c.h.NextJob, Name: clip(name), Why: "too many jobs"})
-		c.h.Jobs.Put(c.h.NextJob, job{Name: clip(name)}) // so that Done finds it
 		return
 	}
 	c.h.Jobs.Put(c.h.NextJob, job{Name: clip(name), Body: appendAny(nil, body)})
@@ -164,19 +164,27 @@ func (c *core) reliable(seat Seat, s *seatState, m netcode.Message) {
 	o.ring.add(s.Issued, m.Append(nil))
 	c.dirty = true
 	if o.ring.bytes > maxReliable {
-		o.ring = ring{}
-		s.Acked = s.Issued
-		if s.Connected {
-			c.note(Note{Type: NoteOverflow, Session: s.Session, Gen: s.Gen, Seat: seat})
-		}
+		c.giveUp(seat, s, o)
 	}
 }
 
+// giveUp drops what a session has not acknowledged. It is told so when it returns; until then it is sent nothing more, as there
+// would be a gap before it.
+func (c *core) giveUp(seat Seat, s *seatState, o *seatOut) {
+	o.ring = ring{}
+	s.Acked = s.Issued
+	if s.Connected && !s.Lost {
+		c.note(Note{Type: NoteOverflow, Session: s.Session, Gen: s.Gen, Seat: seat})
+	}
+	s.Lost, c.dirty = true, true
+}
+
 // acknowledge forgets reliable messages that a session has seen. It is no change that needs journaling: a resumed room sends
-// some of them again, and the client drops what it knows.
-func (c *core) acknowledge(seat Seat, session string, number uint64) {
+// some of them again, and the client drops what it knows. An acknowledgement of a former connection is void: the client object behind
+// this one may not have seen them.
+func (c *core) acknowledge(seat Seat, session string, gen, number uint64) {
 	s := c.h.Seats.Get(seat)
-	if s == nil || s.Session != session || number <= s.Acked {
+	if s == nil || s.Bot || s.Session != session || gen < s.Gen || number <= s.Acked {
 		return
 	}
 	s.Acked = min(number, s.Issued)
@@ -185,43 +193,13 @@ func (c *core) acknowledge(seat Seat, session string, number uint64) {
 	}
 }
 
-// ring holds a seat's unacknowledged reliable messages, as they go over the wire.
-type ring struct {
-	list  []reliable
-	bytes int
-	saved uint64 // up to this number they are in the journal
-	shown uint64 // up to this number they were put into a frame
-}
-
-type reliable struct {
-	Number uint64
-	Wire   []byte
-}
-
-func (r *ring) add(number uint64, wire []byte) {
-	r.list = append(r.list, reliable{number, wire})
-	r.bytes += len(wire)
-}
-
-func (r *ring) trim(acked uint64) {
-	n := 0
-	for n < len(r.list) && r.list[n].Number <= acked {
-		r.bytes -= len(r.list[n].Wire)
-		n++
-	}
-	r.list = slices.Delete(r.list, 0, n)
-}
-
-// after gives the messages behind a number.
-func (r *ring) after(number uint64) []reliable {
-	i, _ := slices.BinarySearchFunc(r.list, number+1, func(m reliable, n uint64) int {
-		if m.Number < n {
-			return -1
-		}
-		return 1
-	})
-	return r.list[i:]
-}
-
 // clip bounds a name that goes into the state.
-func clip(name string) string { return name[:min(len(name), maxNameBytes)] }
+func clip(name string) string { return clipTo(name, maxNameBytes) }
+
+// clipTo cuts s to at most limit bytes of whole characters.
+func clipTo(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "")
+}

@@ -28,7 +28,9 @@ type commit struct {
 	nonce   uint64
 	last    EntryID // newest entry known to be in the journal
 	horizon uint64  // of that entry
+	base    uint64  // tick of that entry, or of the resume
 	sent    Entry   // on its way, if phase is sent, asking or waiting
+	resent  bool    // sent more than once: a refusal as old may be its own doing
 	retryAt time.Duration
 
 	flying     *Frame   // shown when sent is confirmed
@@ -45,18 +47,25 @@ type commit struct {
 	deltas   int    // entries since the last whole state, and
 	deltaLen int    // their bytes
 
-	refusal   Note // of the room's creation, by the game
 	endShown  bool // the entry that ends the room was built
 	releasing bool
-	attempts  int           // restores since the last confirmed step, see panicked
 	attention time.Duration // when an input was last applied; horizons are short for a while after it
 	shownAt   time.Duration // when a frame was last built
 	paused    bool
-	quiet     *Frame        // may be shown without a further entry
-	resealAt  EntryID       // see reseal
-	unsent    bool          // sent has not been handed to the journal yet
-	savedAt   time.Duration // Periodic: when the newest confirmed snapshot was taken
-	unsaved   bool          // Periodic: something changed since the newest snapshot was built
+	quiet     *Frame  // may be shown without a further entry
+	resealAt  EntryID // see reseal
+	unsent    bool    // sent has not been handed to the journal yet
+
+	recovery
+	periodic
+}
+
+// periodic is what a room of Durability Periodic keeps beside.
+type periodic struct {
+	stored  bool          // this epoch has a snapshot in the journal
+	savedAt time.Duration // everything shown up to then is in it
+	sentNow time.Duration // of the snapshot on its way
+	unsaved bool          // something was shown that no snapshot built so far holds
 }
 
 type phase uint8
@@ -87,31 +96,38 @@ func (c *core) mayStep() bool {
 	switch {
 	case c.phase == phaseClaiming || c.phase == phaseOver || c.h.Ended || c.releasing:
 		return false
-	case c.phase == phasePlaying || c.kind.Durability == Periodic:
+	case c.phase == phasePlaying:
 		return true
-	}
-	ahead := c.h.Tick - min(c.h.Tick, c.last.Tick)
-	if c.last.Epoch != c.epoch {
-		ahead = c.h.Tick - min(c.h.Tick, c.sent.ID.Tick)
+	case c.open.bytes() >= maxAheadBytes:
+		return false
+	case c.kind.Durability == Periodic && c.stored:
+		return c.h.Now+c.kind.period()-c.savedAt <= periodicBound
 	}
 	limit := uint64(max(1, c.kind.RateHz)) * uint64(maxAhead/time.Second)
-	return ahead < limit && c.open.bytes() < maxAheadBytes
+	return c.h.Tick-c.base < limit
 }
 
 // tick steps the room once and, if it can, makes the step an entry. It runs the game's code.
 func (c *core) tick(now time.Duration, w *workspace) {
-	inputs := len(c.mail.list) > 0
-	c.advance(now)
-	c.open.addAll(&c.mail)
-	c.mail.reset()
+	c.stepFrom, c.stepping = len(c.open.list), true
+	if n := c.mail.batch(); n > 0 {
+		for i := range c.mail.list[:n] {
+			c.open.add(c.mail.list[i])
+		}
+		c.mail.drop(n)
+	}
+	mail := c.open.list[c.stepFrom:]
+	c.advance(now, mail)
+	if len(mail) > 0 {
+		c.attention = c.h.Now
+	}
 	w.state = c.game.appendState(w.state[:0])
 	if !bytes.Equal(w.state, c.prev[:c.prevGame]) {
 		c.changed = true
 	}
-	if inputs {
-		c.attention = c.h.Now
-	}
 	c.build(w)
+	c.stepping = false
+	c.stepped()
 }
 
 // commitOpen makes an entry of what collected while another was on its way. It runs the game's code.
@@ -122,24 +138,26 @@ func (c *core) commitOpen(w *workspace) {
 
 // build makes the next entry and its frame, if something calls for one and none is on its way. w.state is the game's state.
 func (c *core) build(w *workspace) {
-	if c.phase != phasePlaying {
-		return
-	}
-	if c.kind.Durability == Periodic && !c.seal && !c.h.Ended {
+	if c.kind.Durability == Periodic && c.stored && !c.seal && !c.h.Ended {
 		c.buildPeriodic(w)
 		return
 	}
-	switch {
-	case c.changed || c.dirty || c.seal:
-		c.flying = c.frame()
-	case c.silentFor(quietFrame) && c.h.Tick <= c.horizon && c.h.Now > 0 && c.watched():
-		c.quiet = c.frame() // within the horizon: needs no entry
-		return
-	case c.silentFor(quietFrame) && c.watched():
-		c.flying = c.frame()
-	default:
+	if c.phase != phasePlaying {
 		return
 	}
+	silent := c.silentFor(quietFrame) && c.watched()
+	switch {
+	case c.changed || c.dirty || c.seal:
+	case silent && c.h.Tick <= c.horizon:
+		c.quiet = c.frame() // within the horizon: needs no entry
+		return
+	case !silent:
+		return
+	}
+	if c.last.Epoch == c.epoch { // an entry without a step, behind one of the same tick, needs a later id
+		c.skipTo(c.last.Tick + 1)
+	}
+	c.flying = c.frame()
 	c.append(w, c.horizonLength())
 }
 
@@ -162,14 +180,15 @@ func (c *core) append(w *workspace, horizon uint64) {
 	game := len(w.state)
 	c.h.Rand, _ = c.pcg.AppendBinary(c.h.Rand[:0])
 	w.state = headerCodec.Append(w.state, pointerTo(&c.h))
-	body := entryBody{Format: entryFormat, Kind: c.kind.Name, Version: c.kind.Version, Game: game, Hash: xxhash.Sum64(w.state)}
+	body := &w.body
+	*body = entryBody{Format: entryFormat, Kind: c.kind.Name, Version: c.kind.Version, Game: game, Hash: xxhash.Sum64(w.state)}
 	e := Entry{Room: c.id, ID: EntryID{c.epoch, c.h.Tick}, Prev: c.last, Nonce: c.nonce, Horizon: c.h.Tick + horizon}
 	switch {
 	case c.last == EntryID{}:
 		e.Kind = EntryCreate
 	case c.releasing:
 		e.Kind = EntryRelease
-	case c.seal || c.deltas >= maxDeltas || c.deltaLen > 2*len(w.state)+4096:
+	case c.seal || c.kind.Durability == Periodic || c.deltas >= maxDeltas || c.deltaLen > 2*len(w.state)+4096:
 		e.Kind = EntrySnapshot
 	default:
 		e.Kind = EntryDelta
@@ -184,12 +203,12 @@ func (c *core) append(w *workspace, horizon uint64) {
 	}
 	body.Rings = c.ringRows(w.rings[:0], e.Kind == EntryDelta)
 	w.rings = body.Rings
-	e.Body = bodyCodec.Append(make([]byte, 0, len(body.State)+len(body.Delta)+96), pointerTo(&body))
+	e.Body = bodyCodec.Append(make([]byte, 0, len(body.State)+len(body.Delta)+96), pointerTo(body))
 	c.deltaLen += len(e.Body)
 	c.prev, c.prevGame = append(c.prev[:0], w.state...), game
 	c.seal, c.changed, c.dirty = false, false, false
 	c.endShown = c.h.Ended
-	c.sent, c.phase = e, phaseSent
+	c.sent, c.phase, c.resent, c.sentNow = e, phaseSent, false, c.h.Now
 	c.flyingMail, c.open = c.open, c.flyingMail
 	c.open.reset()
 	c.flyingJobs, c.jobs = append(c.flyingJobs, c.jobs...), c.jobs[:0]
@@ -198,6 +217,9 @@ func (c *core) append(w *workspace, horizon uint64) {
 
 // ringRows lists the reliable messages that an entry must hold.
 func (c *core) ringRows(rows []ringRow, onlyNew bool) []ringRow {
+	if c.broken.noRings {
+		return rows
+	}
 	for seat, o := range c.outs.All() {
 		from := uint64(0)
 		if onlyNew {
@@ -211,76 +233,49 @@ func (c *core) ringRows(rows []ringRow, onlyNew bool) []ringRow {
 	return rows
 }
 
-// buildPeriodic shows the tick at once, and takes a snapshot when one is due.
+// buildPeriodic shows the tick at once, and takes a snapshot when one is due. Once what has been shown is older than the newest
+// snapshot by the bound, nothing more is shown until there is a new one (FAILOVER.md R12).
 func (c *core) buildPeriodic(w *workspace) {
-	if stale := c.h.Now-c.savedAt > periodicBound; !stale && (c.changed || c.dirty || c.silentFor(quietFrame) && c.watched()) {
+	if c.phase == phasePlaying && !c.unsaved {
+		c.savedAt = c.h.Now
+	}
+	news := c.changed || c.dirty
+	if fresh := c.h.Now-c.savedAt <= periodicBound; fresh && (news || c.silentFor(quietFrame) && c.watched()) {
 		c.quiet = c.frame()
-		c.unsaved = c.unsaved || c.changed || c.dirty
+		c.unsaved = c.unsaved || news
 		c.prev, c.prevGame = append(c.prev[:0], w.state...), len(w.state)
 		c.changed, c.dirty = false, false
 	}
-	if c.h.Now-c.savedAt >= periodicEvery || c.h.Tick == 1 {
-		if !c.unsaved && !c.changed && !c.dirty {
-			c.savedAt = c.h.Now
-			return
-		}
-		c.unsaved = false
-		c.seal = true
-		c.append(w, 0)
+	due := c.h.Now-c.savedAt >= periodicEvery || c.open.bytes() >= maxAheadBytes/2
+	if c.phase != phasePlaying || !due || !c.unsaved && !c.changed && !c.dirty {
+		return
 	}
+	c.skipTo(c.last.Tick + 1)
+	if c.changed || c.dirty {
+		c.flying = c.frame()
+	}
+	c.unsaved = false
+	c.append(w, 0)
 }
 
 // confirmed takes note that the entry on its way is in the journal, and gives the frame that may be shown now.
 func (c *core) confirmed() (show *Frame, jobs []uint64) {
-	c.last, c.horizon, c.phase = c.sent.ID, c.sent.Horizon, phasePlaying
+	c.last, c.horizon, c.base, c.phase = c.sent.ID, c.sent.Horizon, c.sent.ID.Tick, phasePlaying
 	c.sent.Body = nil
 	c.flyingMail.reset()
-	c.savedAt = c.h.Now
-	if c.h.Tick > c.sent.ID.Tick || len(c.open.list) == 0 {
-		c.attempts = 0
-	}
+	c.stored = c.stored || c.sent.Kind.HoldsState()
+	c.savedAt = c.sentNow
+	c.forgive()
 	show, c.flying = c.flying, nil
-	jobs, c.flyingJobs = c.flyingJobs, nil
+	jobs, c.flyingJobs = c.flyingJobs, c.flyingJobs[:0]
 	return show, jobs
 }
 
-// afterTop decides what became of an entry whose answer was lost, from the journal's top (FAILOVER.md R2).
-func (c *core) afterTop(t Top) verdict {
-	switch {
-	case t.ID.Epoch > c.epoch, t.ID.Epoch == c.epoch && t.Nonce != c.nonce:
-		return verdictFenced
-	case t.ID == c.sent.ID:
-		return verdictConfirmed
-	case t.ID == c.last:
-		return verdictResend
-	case t.ID.Compare(c.last) < 0:
-		return verdictLost
+// deadline is when a room without a rate has to act by itself, in the room's time.
+func (c *core) deadline() (time.Duration, bool) {
+	at, ok := c.h.nextDeadline()
+	if c.unsaved && c.phase == phasePlaying && (!ok || c.savedAt+periodicEvery < at) {
+		return c.savedAt + periodicEvery, true
 	}
-	return verdictFenced
-}
-
-type verdict uint8
-
-const (
-	verdictConfirmed verdict = iota
-	verdictResend
-	verdictFenced
-	verdictLost // the store has lost entries that were confirmed
-)
-
-// reseal replaces an entry that cannot follow what the store still has by a whole state under a later id.
-func (c *core) reseal(top EntryID, w *workspace) {
-	c.h.Tick = max(c.h.Tick, c.sent.ID.Tick+1)
-	held := c.flying
-	c.last, c.seal, c.phase = top, true, phasePlaying
-	c.flyingMail.addAll(&c.open)
-	c.open.reset()
-	c.open, c.flyingMail = c.flyingMail, c.open
-	w.state = c.game.appendState(w.state[:0])
-	if held != nil {
-		held.Release()
-		c.resendAll()
-	}
-	c.flying = c.frame()
-	c.append(w, c.horizonLength())
+	return at, ok
 }

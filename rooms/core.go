@@ -18,6 +18,8 @@ type core struct {
 	game running
 	log  *slog.Logger
 
+	broken breakage // by tests
+
 	h    header
 	pcg  *rand.PCG
 	rand *rand.Rand
@@ -34,6 +36,7 @@ type core struct {
 
 	// Shown with the next entry.
 	outs    Seats[seatOut]
+	refusal Note // of the room's creation, by the game
 	status  Status
 	signals []Note
 
@@ -49,10 +52,12 @@ type place struct {
 	alarmAt int           // index among the alarms, or -1
 	wakeAt  time.Duration
 	isReady bool
-	sentAt  time.Duration
 
 	fault      error // what the game's code panicked with
 	faultStack []byte
+
+	inRetry    bool
+	waitsSince time.Duration // for an answer of the journal
 
 	roster      []rosterSeat // who is to be told if the room has to be closed from outside
 	rosterEpoch Epoch
@@ -90,7 +95,7 @@ func (c *core) farewell(why string) *Frame {
 // running is a room's game, its types erased.
 type running interface {
 	step(c *core)                  // builds the events of c.list and calls Step
-	decodeInput(p *pend) error     // decodes and validates an input that is about to be shown
+	decodeInput(body []byte) error // decodes and validates an input that is about to be shown
 	resetInputs()                  // forgets the decoded inputs of the last step
 	appendState(dst []byte) []byte //
 	restore(state []byte, from, version int) error
@@ -100,15 +105,15 @@ type running interface {
 
 // seatOut collects what the next frame holds for one seat.
 type seatOut struct {
-	touched  bool
-	reliable []byte
-	first    uint64
-	resend   uint64
-	notes    []Note
-	whole    bool // the seat is new or back: it needs public and private whatever changed
-	vacated  bool // nobody sits here any more: forget it after the next frame
-	private  uint64
-	ring     ring
+	touched bool
+	resend  uint64
+	notes   []Note
+	asked   uint64        // input last asked for again, and
+	askedAt time.Duration // when
+	whole   bool          // the seat is new or back: it needs public and private whatever changed
+	vacated bool          // nobody sits here any more: forget it after the next frame
+	private uint64
+	ring    ring
 }
 
 func (c *core) out(s Seat) *seatOut {
@@ -120,28 +125,43 @@ func (c *core) out(s Seat) *seatOut {
 	return o
 }
 
+// note answers somebody. Those without a seat share the place of seat 0, which is forgotten with the next frame: the number they
+// named may be anybody's invention.
 func (c *core) note(n Note) {
-	o := c.out(n.Seat)
+	seat := n.Seat
+	if c.h.Seats.Get(seat) == nil {
+		seat = 0
+	}
+	o := c.out(seat)
 	o.notes = append(o.notes, n)
 	c.dirty = true
 }
 
-// advance runs one tick. now is the room's time, which at a fixed rate follows from the tick's number.
-func (c *core) advance(now time.Duration) {
-	c.h.Tick++
-	if c.kind.RateHz > 0 {
-		now = c.kind.period() * time.Duration(c.h.Tick)
+// advance runs one tick with the given mail. now is the room's time, which at a fixed rate follows from the tick's number.
+func (c *core) advance(now time.Duration, mail []pend) {
+	c.skipTo(c.h.Tick + 1)
+	if c.kind.RateHz == 0 {
+		c.h.Now = max(c.h.Now, now)
 	}
-	c.h.Now = max(c.h.Now, now)
 	c.game.resetInputs()
 	c.list, c.refused = c.list[:0], c.refused[:0]
 	c.takeTimers()
 	c.takeWishes()
 	c.takeGraces()
-	c.mail.each(c.take)
+	for i := range mail {
+		c.take(mail[i])
+	}
 	c.game.step(c)
 	c.settle()
 	c.takeEmpty()
+}
+
+// skipTo moves the room on to a later tick without a step.
+func (c *core) skipTo(tick uint64) {
+	c.h.Tick = max(c.h.Tick, tick)
+	if c.kind.RateHz > 0 {
+		c.h.Now = max(c.h.Now, c.kind.period()*time.Duration(c.h.Tick))
+	}
 }
 
 // show puts an event into the step's list.
@@ -154,10 +174,15 @@ func (c *core) show(p pend) {
 func (c *core) takeWishes() {
 	wishes := c.h.Wishes
 	c.h.Wishes = nil
+	c.dirty = c.dirty || len(wishes) > 0
 	for _, w := range wishes {
 		p := pend{Type: w.Type, Seat: w.Seat, Number: w.Number, Name: w.Name, Why: w.Why, Bot: w.Type == Joined}
 		if s := c.h.Seats.Get(w.Seat); s != nil {
 			p.Session, p.Gen = s.Session, s.Gen
+		}
+		if w.Type == Done { // of a job that was never begun
+			c.show(p)
+			continue
 		}
 		c.take(p)
 	}
@@ -228,7 +253,15 @@ func (c *core) takeOwn(p pend) {
 
 func (c *core) takeInput(p pend) {
 	s := c.h.Seats.Get(p.Seat)
-	if s == nil || s.Session != p.Session || s.Run != p.Run {
+	if c.kind.Durability == Periodic { // what this session knows may have been rolled back
+		switch {
+		case s == nil:
+			c.note(Note{Type: NoteGone, Session: p.Session, Gen: p.Gen, Seat: p.Seat, Why: "unknown"})
+		case s.Session == p.Session && p.Gen > s.Gen:
+			c.note(Note{Type: NoteOverflow, Session: p.Session, Gen: p.Gen, Seat: p.Seat})
+		}
+	}
+	if s == nil || s.Bot || s.Session != p.Session || s.Run != p.Run {
 		return // of a former stay or run
 	}
 	switch {
@@ -236,23 +269,33 @@ func (c *core) takeInput(p pend) {
 		c.out(p.Seat) // acknowledge again
 		c.dirty = true
 		return
-	case p.Number != s.Applied+1:
-		c.out(p.Seat).resend = s.Applied + 1
-		c.dirty = true
+	case p.Number != s.Applied+1 && !c.h.Loose && !c.broken.gapsAllowed:
+		c.askAgain(p.Seat, s.Applied+1)
 		return
 	}
 	s.Applied = p.Number
 	c.out(p.Seat)
 	c.dirty = true
-	if p.Why != "" { // an input of a step that failed, see requeue
-		c.answer(p, netcode.CodeRoomFault, p.Why, nil)
+	if p.Tries >= maxTries {
+		c.answer(p, netcode.CodeRoomFault, "the room failed on a step with this input", nil)
 		return
 	}
-	if err := c.game.decodeInput(&p); err != nil {
+	if err := c.game.decodeInput(p.Body); err != nil {
 		c.answer(p, netcode.CodeBadInput, err.Error(), nil)
 		return
 	}
 	c.show(p)
+}
+
+// askAgain asks a seat for its inputs from a number on. It is asked for the same ones twice a second at most: each answer may be a
+// whole window of inputs, all of them out of order.
+func (c *core) askAgain(seat Seat, from uint64) {
+	o := c.out(seat)
+	if o.asked == from && c.h.Now-o.askedAt < 500*time.Millisecond {
+		return
+	}
+	o.resend, o.asked, o.askedAt = from, from, c.h.Now
+	c.dirty = true
 }
 
 func (c *core) takeSignal(p pend) {
@@ -279,7 +322,7 @@ func (c *core) settle() {
 			c.noteSeated(NoteJoined, p.Seat, p.Gen, p.Number)
 		}
 	}
-	if c.refusal.Code == "" || c.endShown {
+	if c.refusal.Code == "" {
 		return
 	}
 	for seat, s := range c.h.Seats.All() { // the game refused the room's creation: nobody has been here
@@ -296,7 +339,8 @@ func (c *core) settle() {
 func (c *core) noteSeated(t NoteType, seat Seat, gen, request uint64) {
 	s := c.h.Seats.Get(seat)
 	c.note(Note{Type: t, Session: s.Session, Gen: gen, Request: request, Seat: seat, Resumed: true, Reliable: s.Acked, Applied: s.Applied})
-	c.out(seat).whole = true
+	o := c.out(seat)
+	o.whole, o.ring.shown = true, s.Acked
 }
 
 // watched reports whether anybody sees the room now.
@@ -306,3 +350,13 @@ func (c *core) watched() bool {
 }
 
 func (c *core) String() string { return fmt.Sprintf("room %s (%s)", c.id, c.kind.Name) }
+
+// breakage switches rules off, one by one, so that the simulation can prove that it would notice. Only tests set it.
+type breakage struct {
+	showEarly      bool // frames do not wait for their entry (R10)
+	noRings        bool // entries hold no reliable messages (R8)
+	gapsAllowed    bool // any later input is applied (R9)
+	horizonIgnored bool // a resumed room does not jump over ticks that may have been shown (R11)
+	sameID         bool // other bytes are sent under an id that was used (R2)
+	blindConfirm   bool // an unknown outcome is taken for a confirmation (R2)
+}

@@ -94,11 +94,11 @@ func (r *room[P, In]) pointer() unsafe.Pointer { return reflect.ValueOf(r.game).
 
 func (r *room[P, In]) resetInputs() { clear(r.inputs); r.inputs = r.inputs[:0] }
 
-func (r *room[P, In]) decodeInput(p *pend) error {
+func (r *room[P, In]) decodeInput(body []byte) error {
 	var zero In
 	r.inputs = append(r.inputs, zero)
 	in := &r.inputs[len(r.inputs)-1]
-	err := r.input.Decode(p.Body, unsafe.Pointer(in))
+	err := r.input.Decode(body, unsafe.Pointer(in))
 	if err == nil {
 		if v, ok := any(in).(Validator); ok {
 			err = v.Validate()

@@ -3,6 +3,8 @@ package rooms
 import (
 	"errors"
 	"fmt"
+	"reflect"
+	"unsafe"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -46,6 +48,8 @@ type saved struct {
 	tick    uint64
 	horizon uint64
 	last    EntryID
+	// released means that the newest entry is a release: nothing was shown that it does not hold.
+	released bool
 }
 
 // replay puts a room's state together from its entries, oldest first, and checks every link and hash on the way.
@@ -103,7 +107,7 @@ func (s *saved) apply(e Entry) error {
 		return fmt.Errorf("%w: game of %d bytes in a state of %d", ErrCorrupt, b.Game, len(state))
 	}
 	s.kind, s.version, s.state, s.game, s.hash = b.Kind, b.Version, state, b.Game, b.Hash
-	s.tick, s.horizon = e.ID.Tick, e.Horizon
+	s.tick, s.horizon, s.released = e.ID.Tick, e.Horizon, e.Kind == EntryRelease
 	return nil
 }
 
@@ -119,3 +123,22 @@ func Identify(entries []Entry) (kind, key string, err error) {
 	}
 	return s.kind, h.Key, nil
 }
+
+// The framework's own halves of states and entries go through the same codec as games.
+var (
+	headerCodec = mustCompile[header]()
+	bodyCodec   = mustCompile[entryBody]()
+)
+
+func mustCompile[T any]() *codec.Codec {
+	c, err := codec.For(reflect.TypeFor[T]())
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+func pointerTo[T any](v *T) unsafe.Pointer { return unsafe.Pointer(v) }
+
+// jobID is stable over repeats of a job, also by another node.
+func jobID(room ID, number uint64) string { return fmt.Sprintf("%s-%d", room, number) }

@@ -92,8 +92,11 @@ func (f *Frame) Retain() { f.refs.Add(1) }
 
 // Release gives the frame back; after the last Release its bytes are used again.
 func (f *Frame) Release() {
-	if f.refs.Add(-1) > 0 {
+	switch left := f.refs.Add(-1); {
+	case left > 0:
 		return
+	case left < 0:
+		panic("rooms: frame released once too often")
 	}
 	const keepBytes = 64 << 10 // larger buffers are left to the collector, so that one big room does not swell the pool
 	clear(f.Seats)

@@ -21,7 +21,8 @@ type (
 	Publisher interface{ Public() any }
 	// Dealer shows one seat what only that seat may see: cards, fog, a role. Sent like Public, to that seat.
 	Dealer interface{ Private(Seat) any }
-	// Migrator takes over a state that an older Version of the rules wrote, as msgpack. Without it fields match by name.
+	// Migrator takes over a state that an older Version of the rules wrote, as msgpack. Without it fields match by name, and new
+	// ones are zero.
 	Migrator interface {
 		Migrate(from int, state []byte) error
 	}

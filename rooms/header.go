@@ -1,6 +1,9 @@
 package rooms
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // header is the framework's half of a room's state. It is saved, moved and hashed with the game's half, so that a resumed room
 // goes on with the same seats, numbers, timers and chance (FAILOVER.md R8).
@@ -23,6 +26,8 @@ type header struct {
 	NextJob  uint64
 	EmptyAt  time.Duration // when a room without players ends; 0 while there are some
 	Signals  []string      // ids of the last signals, oldest first
+	Departed []departure   // the last stays that ended, oldest first
+	Loose    bool          // Periodic: inputs that were acknowledged have been rolled back, so there may be gaps before others
 }
 
 // seatState is one taken seat.
@@ -39,10 +44,36 @@ type seatState struct {
 	Request   uint64 // of the join
 	Issued    uint64 // number of the newest reliable message
 	Acked     uint64 // up to here reliable messages are acknowledged, or given up
+	Lost      bool   // messages were given up that the session does not know of yet: it is sent none until it returns
 }
 
 func (s *seatState) player() Player {
 	return Player{ID: s.ID, Name: s.Name, Bot: s.Bot, Connected: s.Connected}
+}
+
+// departure is a stay that ended. A late copy of its join must not take a new seat.
+type departure struct {
+	Session string
+	Run     uint32
+	Request uint64 // the newest request of that run the room knows of
+}
+
+// depart notes that a stay ended, by the request given (0: by none of the session's own).
+func (h *header) depart(s *seatState, request uint64) {
+	if len(h.Departed) >= maxDeparted {
+		h.Departed = append(h.Departed[:0], h.Departed[1:]...)
+	}
+	h.Departed = append(h.Departed, departure{s.Session, s.Run, max(s.Request, request)})
+}
+
+// departed reports whether a join is one that was done, and its stay is over.
+func (h *header) departed(session string, run uint32, request uint64) bool {
+	for _, d := range h.Departed {
+		if d.Session == session && d.Run == run && request <= d.Request {
+			return true
+		}
+	}
+	return false
 }
 
 // wish is something a step asked for, to happen in the next one.
@@ -74,6 +105,7 @@ type pend struct {
 	Body    []byte
 	Bot     bool
 	Ticket  uint64 // of a signal: where its answer goes
+	Tries   uint8  // steps with it that panicked
 
 	leaver Player // who sat on the seat of a Left
 }
@@ -85,7 +117,7 @@ const (
 	maxReliable  = 256 << 10 // unacknowledged reliable bytes per seat
 	maxMailbox   = 1024      // events waiting for a room's next step
 	maxNameBytes = 64
-	inputWindow  = 256 // unacknowledged inputs per seat
+	maxDeparted  = 64 // remembered stays that ended
 )
 
 // humans counts the seats that are not bots', and those with a connection.
@@ -132,4 +164,64 @@ func (h *header) nextDeadline() (time.Duration, bool) {
 		sooner(h.EmptyAt)
 	}
 	return next, ok
+}
+
+// window is a list of pending events that keeps their bodies in memory of its own, used again after reset.
+type window struct {
+	list  []pend
+	arena []byte
+}
+
+// add copies p and its body.
+func (w *window) add(p pend) {
+	if len(p.Body) > 0 {
+		from := len(w.arena)
+		w.arena = append(w.arena, p.Body...)
+		p.Body = w.arena[from:len(w.arena):len(w.arena)]
+	}
+	w.list = append(w.list, p)
+}
+
+// addAll copies all of from.
+func (w *window) addAll(from *window) {
+	for i := range from.list {
+		w.add(from.list[i])
+	}
+}
+
+// batch is how many of the first elements may go into one step: all, unless some were in a step that panicked. Those go alone,
+// so that only they can come to harm.
+func (w *window) batch() int {
+	n := 0
+	for n < len(w.list) && w.list[n].Tries == w.list[0].Tries {
+		n++
+	}
+	return n
+}
+
+// drop forgets the first n elements.
+func (w *window) drop(n int) {
+	if n == len(w.list) {
+		w.reset()
+		return
+	}
+	w.list = slices.Delete(w.list, 0, n)
+}
+
+// suspects reports whether an element was in a step that panicked.
+func (w *window) suspects() bool {
+	return slices.ContainsFunc(w.list, func(p pend) bool { return p.Tries > 0 })
+}
+
+// bytes is roughly what the window holds.
+func (w *window) bytes() int { return len(w.arena) + len(w.list)*64 }
+
+// reset empties the window and keeps its memory, if that is not much.
+func (w *window) reset() {
+	const keepBytes = 16 << 10
+	clear(w.list)
+	w.list, w.arena = w.list[:0], w.arena[:0]
+	if cap(w.arena) > keepBytes {
+		w.arena = nil
+	}
 }

@@ -58,7 +58,7 @@ func (ls *lanes) pick(rateHz int, not *lane, now time.Duration) *lane {
 }
 
 // maxLaneRooms bounds a lane whose work is not measured yet: rooms may be made faster than lanes run.
-const maxLaneRooms = 2048
+const maxLaneRooms = 1024
 
 func (ls *lanes) remove(c *core) {
 	l := c.lane
@@ -99,9 +99,7 @@ func (s *Shard) stepLanes(now time.Duration) {
 			i--
 			continue // its last room ended
 		}
-		for l.due <= now {
-			l.due += l.period
-		}
+		l.due = after(l.due, now, l.period)
 		l.work += (s.clock(now) - started - l.work) / 4
 		if l.work > laneWork*3/2 {
 			s.lighten(l, now)
@@ -109,18 +107,17 @@ func (s *Shard) stepLanes(now time.Duration) {
 	}
 }
 
-// stepLate steps a room for each due time that has passed, at most maxLateTicks of them; the rest is slid over.
+// stepLate steps a room for each due time that has passed, at most maxLateTicks of them; the rest is slid over. Numbers are never
+// skipped: the room is later than it would have been.
 func (s *Shard) stepLate(c *core, now time.Duration) {
 	period := c.lane.period
-	if behind := now - c.due; behind > maxLateTicks*period {
-		c.due = now - behind%period
+	if now-c.due >= maxLateTicks*period {
+		c.due = after(c.due, now, period) - maxLateTicks*period
 	}
 	for c.due <= now {
 		if !c.mayStep() {
 			s.pause(c, now)
-			for c.due <= now {
-				c.due += period
-			}
+			c.due = after(c.due, now, period)
 			return
 		}
 		if s.Lateness != nil {
@@ -133,6 +130,14 @@ func (s *Shard) stepLate(c *core, now time.Duration) {
 			return
 		}
 	}
+}
+
+// after is the first of the times due, due+period, … that is later than now.
+func after(due, now, period time.Duration) time.Duration {
+	if due > now {
+		return due
+	}
+	return due + ((now-due)/period+1)*period
 }
 
 // lighten moves a few rooms of a lane that takes too long to another one. Their schedule slides by less than a period.
@@ -148,9 +153,7 @@ func (s *Shard) lighten(l *lane, now time.Duration) {
 		c := l.rooms[len(l.rooms)-1]
 		l.rooms[len(l.rooms)-1] = nil
 		l.rooms = l.rooms[:len(l.rooms)-1]
-		for c.due = to.due; c.due <= now; {
-			c.due += l.period
-		}
+		c.due = after(to.due, now, l.period)
 		c.lane = to
 		to.rooms = append(to.rooms, c)
 	}

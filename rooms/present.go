@@ -1,7 +1,7 @@
 package rooms
 
 import (
-	"time"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -75,6 +75,9 @@ func (c *core) frameSeat(f *Frame, seat Seat, o *seatOut) {
 		p.Session, p.Applied, p.Run = s.Session, s.Applied, s.Run
 		p.Last = s.Issued
 		for _, m := range o.ring.after(max(o.ring.shown, s.Acked)) {
+			if s.Lost {
+				break
+			}
 			if p.First == 0 {
 				p.First = m.Number
 			}
@@ -135,81 +138,49 @@ func (c *core) resendAll() {
 		}
 		o := c.out(seat)
 		o.whole, o.ring.shown = true, s.Acked
-	}
-}
-
-// resume takes over a saved state: the room goes on behind everything that was ever shown of it. cold means that no session is
-// connected any more, as after a restart of the node.
-func (c *core) resume(s saved, cold bool) error {
-	game := c.kind.make()
-	if err := game.restore(s.state[:s.game], s.version, c.kind.Version); err != nil {
-		return err
-	}
-	var h header
-	if err := headerCodec.Decode(s.state[s.game:], pointerTo(&h)); err != nil {
-		return err
-	}
-	if err := c.pcg.UnmarshalBinary(h.Rand); err != nil {
-		return err
-	}
-	c.game, c.h = game, h
-	if c.kind.RateHz > 0 { // jump over ticks that may have been shown; nothing happened in them
-		c.h.Tick = max(c.h.Tick, s.horizon)
-		c.h.Now = c.kind.period() * time.Duration(c.h.Tick)
-	}
-	c.outs.Clear()
-	for _, row := range s.rings {
-		seat := c.h.Seats.Get(row.Seat)
-		if seat == nil || row.Number <= seat.Acked {
-			continue
-		}
-		o := c.out(row.Seat)
-		o.ring.add(row.Number, row.Wire)
-		o.ring.saved = row.Number
-	}
-	c.prev, c.prevGame = append(c.prev[:0], s.state...), s.game
-	c.last, c.horizon = s.last, s.horizon
-	c.phase, c.seal, c.status = phasePlaying, true, StatusResumed
-	c.deltas, c.deltaLen, c.public, c.endShown = 0, 0, 0, false
-	c.list, c.signals, c.jobs = c.list[:0], c.signals[:0], c.jobs[:0]
-	for id := range c.h.Jobs.All() {
-		c.jobs = append(c.jobs, id)
-	}
-	c.resendAll()
-	if cold {
-		c.dropAll()
-	}
-	return nil
-}
-
-// dropAll tells the game of every player whose connection died with the node.
-func (c *core) dropAll() {
-	for seat, s := range c.h.Seats.All() {
-		if !s.Bot && s.Connected {
-			c.mail.add(pend{Type: Dropped, Seat: seat, Session: s.Session, Gen: s.Gen})
-		}
-	}
-}
-
-// requeue puts back what happened since the newest confirmed entry, for a room that is about to be restored. If the step failed
-// twice, its inputs are marked to be refused.
-func (c *core) requeue() {
-	var all window
-	all.addAll(&c.flyingMail)
-	all.addAll(&c.open)
-	all.addAll(&c.mail)
-	c.flyingMail.reset()
-	c.open.reset()
-	c.mail = all
-	if c.attempts < 2 {
-		return
-	}
-	for i := range c.mail.list {
-		if p := &c.mail.list[i]; p.Type == Input {
-			p.Why = "the room failed on a step with this input"
+		if s.Lost && s.Connected { // it may not have been told
+			c.note(Note{Type: NoteOverflow, Session: s.Session, Gen: s.Gen, Seat: seat})
 		}
 	}
 }
 
 // Wire is s as clients read it; not for StatusNone.
 func (s Status) Wire() netcode.RoomStatus { return netcode.RoomStatus(s - StatusPlaying) }
+
+// ring holds a seat's unacknowledged reliable messages, as they go over the wire.
+type ring struct {
+	list  []reliable
+	bytes int
+	saved uint64 // up to this number they are in the journal
+	shown uint64 // up to this number they were put into a frame
+}
+
+type reliable struct {
+	Number uint64
+	Wire   []byte
+}
+
+func (r *ring) add(number uint64, wire []byte) {
+	r.list = append(r.list, reliable{number, wire})
+	r.bytes += len(wire)
+}
+
+func (r *ring) trim(acked uint64) {
+	n := 0
+	for n < len(r.list) && r.list[n].Number <= acked {
+		r.bytes -= len(r.list[n].Wire)
+		n++
+	}
+	r.list = slices.Delete(r.list, 0, n)
+}
+
+// after gives the messages behind a number.
+func (r *ring) after(number uint64) []reliable {
+	i, _ := slices.BinarySearchFunc(r.list, number+1, func(m reliable, n uint64) int {
+		if m.Number < n {
+			return -1
+		}
+		return 1
+	})
+	return r.list[i:]
+}

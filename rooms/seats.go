@@ -18,6 +18,10 @@ func (c *core) takeJoin(p pend) {
 		c.rejoin(seat, p)
 		return
 	}
+	if c.h.departed(p.Session, p.Run, p.Number) {
+		c.refuseJoin(p, netcode.CodeNotJoined, "this join was done, and the seat has been given up since")
+		return
+	}
 	if code, why := c.closedTo(); code != "" {
 		c.refuseJoin(p, code, why)
 		return
@@ -34,12 +38,17 @@ func (c *core) takeJoin(p pend) {
 // rejoin answers a session that asks for a seat it has: its request was repeated, or it forgot.
 func (c *core) rejoin(seat Seat, p pend) {
 	s := c.h.Seats.Get(seat)
-	if p.Gen < s.Gen {
+	if s.isPast(p.Gen) {
 		return
 	}
 	p.Seat = seat
 	c.occupy(seat, s, p)
+	s.Request = max(s.Request, p.Number)
+	c.out(seat).ring.shown = s.Acked
 	c.noteSeated(NoteJoined, seat, p.Gen, p.Number)
+	if s.Lost { // this may be a late copy: only a return tells what its client has seen
+		c.note(Note{Type: NoteOverflow, Session: s.Session, Gen: s.Gen, Seat: seat})
+	}
 }
 
 func (c *core) takeBot(p pend) {
@@ -69,12 +78,15 @@ func (c *core) refuseJoin(p pend, code, why string) {
 	c.note(Note{Type: NoteRefused, Session: p.Session, Gen: p.Gen, Request: p.Number, Code: code, Why: why})
 }
 
+// isPast reports whether a join or return comes from a connection that was replaced or lost since.
+func (s *seatState) isPast(gen uint64) bool { return gen < s.Gen || gen == s.Gen && !s.Connected }
+
 // occupy connects a seat to the session's connection of generation p.Gen, and to its run of inputs.
 func (c *core) occupy(seat Seat, s *seatState, p pend) {
 	back := !s.Connected
 	s.Gen, s.Connected, s.GraceEnd = p.Gen, true, 0
 	if s.Run != p.Run {
-		s.Run, s.Applied = p.Run, 0
+		s.Run, s.Applied, s.Request = p.Run, 0, 0
 	}
 	c.dirty, c.rosterStale = true, true
 	if back {
@@ -84,31 +96,31 @@ func (c *core) occupy(seat Seat, s *seatState, p pend) {
 
 func (c *core) takeReturn(p pend) {
 	s := c.h.Seats.Get(p.Seat)
-	if s == nil || s.Session != p.Session {
+	if s == nil || s.Bot || s.Session != p.Session {
 		c.note(Note{Type: NoteGone, Session: p.Session, Gen: p.Gen, Seat: p.Seat, Why: "unknown"})
 		return
 	}
-	if p.Gen < s.Gen {
+	if s.isPast(p.Gen) {
 		return
 	}
 	c.occupy(p.Seat, s, p)
-	fresh := p.Number == 0 // a client object that has seen nothing yet
 	resumed := p.Number >= s.Acked && p.Number <= s.Issued
+	s.Lost = false
 	if resumed {
-		c.acknowledge(p.Seat, p.Session, p.Number)
+		c.acknowledge(p.Seat, p.Session, p.Gen, p.Number)
 	}
 	o := c.out(p.Seat)
 	o.ring.shown = s.Acked
 	c.note(Note{
 		Type: NoteReturned, Session: s.Session, Gen: p.Gen, Seat: p.Seat, Request: p.Ticket,
-		Resumed: resumed || fresh && s.Acked == 0, Reliable: s.Acked, Applied: s.Applied,
+		Resumed: resumed, Reliable: s.Acked, Applied: s.Applied,
 	})
 	c.out(p.Seat).whole = true
 }
 
 func (c *core) takeDrop(p pend) {
 	s := c.h.Seats.Get(p.Seat)
-	if s == nil || s.Session != p.Session || p.Gen < s.Gen || !s.Connected {
+	if s == nil || s.Bot || s.Session != p.Session || p.Gen < s.Gen || !s.Connected {
 		return
 	}
 	s.Connected = false
@@ -129,6 +141,9 @@ func (c *core) takeLeave(p pend) {
 		c.note(Note{Type: NoteLeft, Session: s.Session, Gen: s.Gen, Request: p.Number, Seat: p.Seat, Why: p.Why})
 	}
 	p.leaver = s.player()
+	if !s.Bot {
+		c.h.depart(s, p.Number)
+	}
 	c.vacate(p.Seat)
 	c.show(p)
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"tickover.dev/codec/delta"
-	"tickover.dev/netcode"
 )
 
 // Shard steps a set of rooms. It is a state machine: it has no goroutine, reads no clock and does no I/O. Its owner hands it mail
@@ -27,7 +26,10 @@ type Shard struct {
 	ready []*core // rooms without a rate that have mail
 	retry []*core // rooms whose entry was refused, or that wait for their journal
 	Out   Output
+	round []*core // those of them that are being stepped; the next is number at, for whoever goes on after a lost turn
+	at    int
 	space *workspace
+	ids   uint64 // of signals that came without one
 
 	// Turn, if set, guards the only thing that can take longer than planned: the game's own code.
 	Turn Turn
@@ -38,6 +40,8 @@ type Shard struct {
 	Clock func() time.Duration
 
 	seed func() (uint64, uint64)
+
+	broken breakage
 }
 
 // Turn is how a watchdog sees into a shard. Enter is called before a game's code and Leave, with what Enter gave, after it. If Leave
@@ -85,6 +89,7 @@ type Ended struct {
 	Epoch  Epoch
 	Why    string
 	Result []byte
+	Code   string // for Why "refused": the game's
 	// Kept means that the journal stays: the room was released, fenced or lost, or waits in quarantine.
 	Kept bool
 	Err  error
@@ -95,6 +100,7 @@ type workspace struct {
 	state   []byte
 	delta   []byte
 	rings   []ringRow
+	body    entryBody
 	scratch delta.Scratch
 }
 
@@ -114,14 +120,32 @@ func (s *Shard) Advance(now time.Duration) (wake time.Duration) {
 		c.alarmAt = -1
 		s.makeReady(c)
 	}
-	for len(s.ready) > 0 {
-		c := s.ready[len(s.ready)-1]
-		s.ready = s.ready[:len(s.ready)-1]
-		c.isReady = false
-		s.stepEvented(c, now)
-	}
+	s.stepReady(now)
 	s.retryRefused(now)
 	return s.nextWake(now)
+}
+
+// nextWake is when the earliest lane, alarm or retry is due.
+func (s *Shard) nextWake(now time.Duration) time.Duration {
+	wake := time.Duration(0)
+	sooner := func(at time.Duration) {
+		if at = max(at, now, 1); wake == 0 || at < wake {
+			wake = at
+		}
+	}
+	for _, l := range s.lanes {
+		sooner(l.due)
+	}
+	if len(s.ready) > 0 {
+		sooner(now)
+	}
+	if len(s.alarm) > 0 {
+		sooner(s.alarm[0].wakeAt)
+	}
+	for _, c := range s.retry {
+		sooner(c.retryAt)
+	}
+	return wake
 }
 
 // Reset empties Out for the next round; frames and bodies belong to whoever took them.
@@ -133,19 +157,43 @@ func (o *Output) Reset() {
 	*o = Output{o.Appends[:0], o.Frames[:0], o.Asks[:0], o.Jobs[:0], o.Ended[:0]}
 }
 
-// stepEvented steps a room of rate 0.
-func (s *Shard) stepEvented(c *core, now time.Duration) {
-	if c.phase == phaseOver || !c.mayStep() {
-		return // mail waits; confirmed and resumed make it ready again
+// stepReady steps the rooms that have mail or a deadline. What a step makes ready again waits for the next call: one room must not
+// keep the others waiting.
+func (s *Shard) stepReady(now time.Duration) {
+	if s.at == len(s.round) {
+		s.round, s.ready, s.at = s.ready, s.round[:0], 0
 	}
+	for s.at < len(s.round) {
+		c := s.round[s.at]
+		s.round[s.at] = nil
+		s.at++
+		c.isReady = false
+		if s.rooms[c.id] == c {
+			s.stepEvented(c, now)
+		}
+	}
+}
+
+// stepEvented steps a room of rate 0, if there is a reason to. While it may not step, its mail waits until confirmed or resumed
+// make it ready again.
+func (s *Shard) stepEvented(c *core, now time.Duration) {
 	deadline, ok := c.h.nextDeadline()
-	if at := now - c.started; len(c.mail.list) == 0 && len(c.h.Wishes) == 0 && c.h.Tick > 0 && (!ok || deadline > at) {
-		s.setAlarm(c)
+	at := now - c.started
+	switch {
+	case !c.mayStep():
+		s.pause(c, now)
+	case len(c.mail.list) > 0 || len(c.h.Wishes) > 0 || c.h.Tick == 0 || ok && deadline <= at:
+		s.run(c, now, opTick)
+		s.collect(c, now)
+	case c.phase == phasePlaying && (c.seal || c.unsaved && c.savedAt+periodicEvery <= at): // an entry is due, but no step
+		c.h.Now = max(c.h.Now, at)
+		s.run(c, now, opCommit)
+		s.collect(c, now)
+	}
+	if s.rooms[c.id] != c {
 		return
 	}
-	s.run(c, now, opTick)
-	s.collect(c, now)
-	if len(c.h.Wishes) > 0 {
+	if c.mayStep() && (len(c.h.Wishes) > 0 || len(c.mail.list) > 0) {
 		s.makeReady(c)
 	}
 	s.setAlarm(c)
@@ -202,25 +250,28 @@ func (s *Shard) collect(c *core, now time.Duration) {
 	}
 	if c.unsent {
 		c.unsent = false
-		c.sentAt = now
+		c.waitsSince = now
+		if c.broken.showEarly && c.flying != nil {
+			s.Out.Frames = append(s.Out.Frames, c.flying)
+			c.flying = nil
+		}
 		s.Out.Appends = append(s.Out.Appends, c.sent)
 	}
 }
 
-// panicked restores a room whose game panicked, as a claim of one's own room (FAILOVER.md R17): first the step is tried again,
-// then without its inputs, then the room is closed and its journal kept.
+// panicked restores a room whose game panicked, as a claim of one's own room, or closes it; see recovery. A room whose creation is
+// not in the journal yet is closed at once: nobody has seen it.
 func (s *Shard) panicked(c *core, now time.Duration) {
 	s.log.Error("game panicked", "room", c.id, "kind", c.kind.Name, "tick", c.h.Tick, "attempt", c.attempts+1, "error", c.fault, "stack", string(c.faultStack))
 	err := c.fault
 	c.fault, c.faultStack = nil, nil
-	c.attempts++
-	if c.attempts > 2 || c.last == (EntryID{}) && c.phase != phaseSent {
+	if !c.blame() {
 		s.quarantine(c, err)
 		return
 	}
 	c.requeue()
 	s.dropFrames(c)
-	c.phase, c.unsent = phaseClaiming, false
+	c.phase, c.unsent, c.waitsSince = phaseClaiming, false, now
 	s.Out.Asks = append(s.Out.Asks, Ask{AskRestore, c.id, c.epoch})
 }
 
@@ -231,62 +282,4 @@ func (s *Shard) dropFrames(c *core) {
 		}
 	}
 	c.flying, c.quiet, c.flyingJobs = nil, nil, nil
-}
-
-// quarantine closes a room because of a fault of its own. Its journal is kept for those who look for the cause.
-func (s *Shard) quarantine(c *core, err error) {
-	s.dropFrames(c)
-	c.callRoll()
-	s.Out.Frames = append(s.Out.Frames, c.farewell("fault"))
-	s.over(c, Ended{Room: c.id, Epoch: c.epoch, Why: "fault", Kept: true, Err: err})
-}
-
-// over takes a room off the shard.
-func (s *Shard) over(c *core, e Ended) {
-	for _, p := range c.mail.list { // requests that will never be answered by a step
-		if p.Type == Joined || p.Type == Returned {
-			s.turnAway(c, p, e)
-		}
-	}
-	c.phase = phaseOver
-	s.forget(c)
-	s.Out.Ended = append(s.Out.Ended, e)
-}
-
-// forget takes a room out of everything that would step it.
-func (s *Shard) forget(c *core) {
-	delete(s.rooms, c.id)
-	s.lanes.remove(c)
-	if c.alarmAt >= 0 {
-		heap.Remove(&s.alarm, c.alarmAt)
-		c.alarmAt = -1
-	}
-}
-
-// turnAway answers a request that came too late for its room.
-func (s *Shard) turnAway(c *core, p pend, e Ended) {
-	n := Note{Type: NoteGone, Session: p.Session, Gen: p.Gen, Seat: p.Seat, Request: p.Number, Why: e.Why, Result: e.Result}
-	if p.Type == Joined {
-		n = Note{Type: NoteRefused, Session: p.Session, Gen: p.Gen, Request: p.Number, Code: netcode.CodeRoomEnded, Why: "the room has ended"}
-	}
-	f := newFrame()
-	f.Room, f.Epoch, f.Tick = c.id, c.epoch, c.h.Tick
-	f.Seats = append(f.Seats, SeatPart{Session: p.Session, Notes: []Note{n}})
-	s.Out.Frames = append(s.Out.Frames, f)
-}
-
-// Dispossess is called by the goroutine that takes the shard over from one that is stuck in a room's game: the room is closed and
-// the shard goes on. The room's memory and the workspace are left to the stuck code, which may still write to them: from the core,
-// only what the game's code never touches is read here.
-func (s *Shard) Dispossess(room ID) {
-	s.space = new(workspace)
-	c := s.rooms[room]
-	if c == nil {
-		return
-	}
-	err := fmt.Errorf("a step took longer than %s", c.kind.StepLimit)
-	s.log.Error("room stuck", "room", c.id, "kind", c.kind.Name, "error", err)
-	s.forget(c)
-	s.Out.Frames = append(s.Out.Frames, c.farewell("fault"))
-	s.Out.Ended = append(s.Out.Ended, Ended{Room: c.id, Epoch: c.rosterEpoch, Why: "fault", Kept: true, Err: err})
 }

@@ -19,6 +19,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tickover.dev/rooms"
@@ -40,7 +41,8 @@ type Config struct {
 
 // Sink gets what confirmed ticks show.
 type Sink interface {
-	// Deliver is called from shards' goroutines and must not block. The frames are the sink's: it releases each once.
+	// Deliver is called from shards' goroutines and must not block. The frames are the sink's: it releases each once. The slice
+	// is used again.
 	Deliver(frames []*rooms.Frame)
 	// RoomEnded is called after the last frame of a room was delivered.
 	RoomEnded(rooms.Ended)
@@ -67,13 +69,16 @@ type Host struct {
 	ctx     context.Context // ends with Stop; for calls into games and the journal
 	cancel  context.CancelFunc
 	work    sync.WaitGroup
+	waiting atomic.Int64 // joins that wait for Admit, or are in it
 
 	mu sync.RWMutex
 	// Guarded by mu.
 	rooms    map[rooms.ID]*Handle
 	keys     map[address]rooms.ID
 	tombs    map[rooms.ID]Tomb
+	buried   []rooms.ID // keys of tombs, oldest first
 	stopping bool
+	closed   bool          // no more work may begin
 	empty    chan struct{} // closed when stopping and no room is left
 }
 
@@ -87,13 +92,6 @@ type Handle struct {
 
 	host   *Host
 	runner *runner
-}
-
-// Tomb is what is remembered of a room that ended.
-type Tomb struct {
-	Why    string
-	Result []byte // msgpack
-	until  time.Time
 }
 
 // New starts a host. It returns every complaint about the configuration at once.
@@ -171,14 +169,6 @@ func (h *Host) Find(kind, key string) (*Handle, bool) {
 	defer h.mu.RUnlock()
 	r, ok := h.rooms[h.keys[address{kind, key}]]
 	return r, ok
-}
-
-// Tomb tells of a room that has ended.
-func (h *Host) Tomb(id rooms.ID) (Tomb, bool) {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	t, ok := h.tombs[id]
-	return t, ok && time.Now().Before(t.until)
 }
 
 // Create makes a room; key may be "". The game may still refuse it: then the joins behind it are refused.
@@ -264,21 +254,30 @@ func (h *Host) ended(e rooms.Ended) {
 	if e.Err != nil {
 		h.log.Warn("room closed", "room", e.Room, "epoch", e.Epoch, "why", e.Why, "error", e.Err)
 	}
-	if e.Why != "released" {
-		h.mu.Lock()
-		h.tombs[e.Room] = Tomb{e.Why, e.Result, time.Now().Add(h.config.TombstoneTTL)}
-		h.mu.Unlock()
+	if !e.Kept || e.Why == "fault" {
+		h.remember(e)
 	}
 	h.remove(e.Room)
 	h.config.Sink.RoomEnded(e)
 	if !e.Kept {
-		h.work.Go(func() {
+		h.begin(func() {
 			err := h.config.Journal.Bury(h.ctx, e.Room, e.Epoch, e.Result, h.config.TombstoneTTL)
 			if err != nil && h.ctx.Err() == nil {
 				h.log.Warn("bury room", "room", e.Room, "error", err)
 			}
 		})
 	}
+}
+
+// begin runs f on a goroutine that Stop waits for, or reports false if it is too late for that.
+func (h *Host) begin(f func()) bool {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if h.closed {
+		return false
+	}
+	h.work.Go(f)
+	return true
 }
 
 // Post hands mail to the room. It copies the body. rooms.ErrMailboxFull refuses at once: nothing waits for a room.
@@ -329,8 +328,8 @@ func (h *Host) Refuse() {
 func (h *Host) Stop(ctx context.Context) error {
 	h.Refuse()
 	h.mu.RLock()
-	for _, r := range h.rooms {
-		r.runner.post(&rooms.Mail{Type: rooms.MailRelease, Room: r.ID})
+	for id, r := range h.rooms {
+		r.runner.release(id)
 	}
 	h.mu.RUnlock()
 	err := wait(ctx, h.empty, "rooms are still open")
@@ -341,6 +340,9 @@ func (h *Host) Stop(ctx context.Context) error {
 		err = errors.Join(err, wait(ctx, r.done, "a room's step does not return"))
 	}
 	h.cancel()
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
 	idle := make(chan struct{})
 	go func() {
 		h.work.Wait()

@@ -48,6 +48,8 @@ func (h *Host) claim(ctx context.Context, room rooms.ID, seen rooms.Epoch, nonce
 	}
 }
 
+var errStuck = errors.New("the game's code does not return")
+
 // Resume claims a room and goes on with it. cold says that its players' connections are gone, as after a restart.
 func (h *Host) Resume(ctx context.Context, id rooms.ID, cold bool) error {
 	nonce := newNonce()
@@ -73,14 +75,19 @@ func (h *Host) Resume(ctx context.Context, id rooms.ID, cold bool) error {
 	h.mu.Unlock()
 	done := make(chan error, 1)
 	r.runner.call(func(s *rooms.Shard, now time.Duration) {
-		done <- s.Adopt(id, kind, epoch, nonce, entries, cold, now)
+		err := errStuck // what remains if the game's code never comes back
+		defer func() { done <- err }()
+		err = s.Adopt(id, kind, epoch, nonce, entries, cold, now)
 	})
 	select {
 	case err = <-done:
 	case <-ctx.Done():
 		err = context.Cause(ctx)
+	case <-r.runner.done:
+		err = ErrStopping
 	}
 	if err != nil {
+		r.runner.release(id) // it may still be taken over, behind our back
 		h.remove(id)
 		return fmt.Errorf("resume room %s: %w", id, err)
 	}

@@ -112,6 +112,11 @@ func (r *runner) call(f func(*rooms.Shard, time.Duration)) {
 	r.signal()
 }
 
+// release gives a room up. It is not refused, whatever waits already.
+func (r *runner) release(id rooms.ID) {
+	r.call(func(s *rooms.Shard, now time.Duration) { s.Take(&rooms.Mail{Type: rooms.MailRelease, Room: id}, now) })
+}
+
 // append hands entries to the journal; the results come back through the inbox.
 func (r *runner) append(entries []rooms.Entry) {
 	r.host.config.Journal.Append(entries, func(results []rooms.Result) {
@@ -215,8 +220,7 @@ func (r *runner) takeIn() {
 func (r *runner) refuse(m *rooms.Mail, err error) {
 	if f := rooms.Refusal(m, err); f != nil {
 		if tomb, ok := r.host.Tomb(m.Room); ok && errors.Is(err, rooms.ErrGone) {
-			n := &f.Seats[0].Notes[0]
-			n.Why, n.Result = tomb.Why, tomb.Result
+			tomb.inscribe(f)
 		}
 		r.shard.Out.Frames = append(r.shard.Out.Frames, f)
 	}
@@ -234,10 +238,10 @@ func (r *runner) carryOut() {
 		r.append(entries)
 	}
 	for _, a := range out.Asks {
-		r.host.work.Go(func() { r.ask(a) })
+		r.host.begin(func() { r.ask(a) })
 	}
 	for _, j := range out.Jobs {
-		r.host.work.Go(func() { r.perform(j) })
+		r.host.begin(func() { r.perform(j) })
 	}
 	for _, e := range out.Ended {
 		r.host.ended(e)

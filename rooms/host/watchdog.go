@@ -43,7 +43,7 @@ const watchEvery = 20 * time.Millisecond
 func (h *Host) watch() {
 	type sight struct {
 		token uint64
-		since time.Time
+		looks int // at it since; looks and not time, as this process may itself have been stopped for a while
 	}
 	seen := make([]sight, len(h.runners))
 	tick := time.NewTicker(watchEvery)
@@ -52,15 +52,16 @@ func (h *Host) watch() {
 		select {
 		case <-h.ctx.Done():
 			return
-		case now := <-tick.C:
+		case <-tick.C:
 			for i, r := range h.runners {
 				token := r.turn.token.Load()
 				if token == 0 || token != seen[i].token {
-					seen[i] = sight{token, now}
+					seen[i] = sight{token, 0}
 					continue
 				}
+				seen[i].looks++
 				// Seen up to watchEvery after it began, and acted upon at the look before the limit.
-				if limit := time.Duration(r.turn.limit.Load()); now.Sub(seen[i].since) >= limit-2*watchEvery {
+				if limit := time.Duration(r.turn.limit.Load()); time.Duration(seen[i].looks)*watchEvery >= limit-2*watchEvery {
 					r.takeAway(token)
 				}
 			}

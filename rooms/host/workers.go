@@ -13,6 +13,9 @@ import (
 // callTimeout bounds one call of a game's Admit or Do.
 const callTimeout = 30 * time.Second
 
+// maxWaiting bounds the joins that wait for Admit, or are in it: each is a goroutine.
+const maxWaiting = 4096
+
 // perform does a job that a room asked for and tells the room its result.
 func (r *runner) perform(j rooms.JobRequest) {
 	if !r.host.enter(r.host.jobs) {
@@ -26,10 +29,9 @@ func (r *runner) perform(j rooms.JobRequest) {
 	if r.host.ctx.Err() != nil {
 		return
 	}
+	m.Body = result
 	if err != nil {
 		m.Why = err.Error()
-	} else {
-		m.Body = rooms.Encode(nil, result)
 	}
 	for errors.Is(r.post(m), rooms.ErrMailboxFull) { // Done must not be lost: the room waits for it
 		select {
@@ -40,7 +42,8 @@ func (r *runner) perform(j rooms.JobRequest) {
 	}
 }
 
-func callDo(ctx context.Context, j rooms.JobRequest) (result any, err error) {
+// callDo gives the result as msgpack.
+func callDo(ctx context.Context, j rooms.JobRequest) (result []byte, err error) {
 	if j.Kind.Do == nil {
 		return nil, fmt.Errorf("kind %q has no Do", j.Kind.Name)
 	}
@@ -49,7 +52,11 @@ func callDo(ctx context.Context, j rooms.JobRequest) (result any, err error) {
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	return j.Kind.Do(ctx, j.Job)
+	v, err := j.Kind.Do(ctx, j.Job)
+	if err != nil {
+		return nil, err
+	}
+	return rooms.Encode(nil, v), nil // inside: it panics on what msgpack cannot hold
 }
 
 // Join asks for a seat: through the kind's Admit, if it has one, then to the room. refuse is called, from any goroutine, if it does
@@ -60,8 +67,14 @@ func (r *Handle) Join(m rooms.Mail, options []byte, refuse func(code, why string
 		r.postJoin(&m, refuse)
 		return
 	}
+	if r.host.waiting.Add(1) > maxWaiting {
+		r.host.waiting.Add(-1)
+		refuse(netcode.CodeOverloaded, "too many ask to be admitted just now")
+		return
+	}
 	options = append([]byte(nil), options...)
-	r.host.work.Go(func() {
+	began := r.host.begin(func() {
+		defer r.host.waiting.Add(-1)
 		data, code, why := r.admit(m, options)
 		if code != "" {
 			refuse(code, why)
@@ -70,6 +83,10 @@ func (r *Handle) Join(m rooms.Mail, options []byte, refuse func(code, why string
 		m.Body = data
 		r.postJoin(&m, refuse)
 	})
+	if !began {
+		r.host.waiting.Add(-1)
+		refuse(netcode.CodeShuttingDown, "this node is stopping")
+	}
 }
 
 func (r *Handle) postJoin(m *rooms.Mail, refuse func(code, why string)) {

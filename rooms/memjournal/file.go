@@ -119,6 +119,9 @@ func (j *Journal) Restore(path string) error {
 			return fmt.Errorf("load journals from %s: room %s has no entries", path, fs.Room)
 		}
 		j.streams[rooms.ID(fs.Room)] = s
+		if fs.Ended {
+			j.buried = append(j.buried, rooms.ID(fs.Room))
+		}
 	}
 	return nil
 }

@@ -33,6 +33,7 @@ type Journal struct {
 	streams map[rooms.ID]*stream
 	faults  func(rooms.Entry) Fault
 	pending sync.WaitGroup
+	buried  []rooms.ID // tombstones, oldest first
 }
 
 type stream struct {
@@ -216,7 +217,20 @@ func (j *Journal) Bury(ctx context.Context, room rooms.ID, epoch rooms.Epoch, en
 		return rooms.ErrClaimLost
 	}
 	*s = stream{tomb: append([]byte{}, end...), until: j.now().Add(ttl)}
+	j.buried = append(j.buried, room)
+	j.forget()
 	return nil
+}
+
+// forget drops tombstones that have expired, as far as they were set in the order in which they expire. j.mu is held.
+func (j *Journal) forget() {
+	for len(j.buried) > 0 {
+		if s := j.streams[j.buried[0]]; s != nil && s.tomb != nil && !j.now().After(s.until) {
+			return
+		}
+		j.stream(j.buried[0])
+		j.buried = j.buried[1:]
+	}
 }
 
 // Tomb gives what Bury left of a room, while it is kept.

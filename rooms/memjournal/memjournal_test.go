@@ -1,8 +1,10 @@
 package memjournal
 
 import (
+	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"tickover.dev/rooms"
 	"tickover.dev/rooms/journaltest"
@@ -36,5 +38,23 @@ func TestSavedJournalIsRestored(t *testing.T) {
 	es, err := again.Load(t.Context(), "r", epoch)
 	if err != nil || len(es) != 2 || string(es[0].Body) != "state" || es[0].Horizon != 9 {
 		t.Fatalf("loaded %+v, %v", es, err)
+	}
+}
+
+// Without it a node that runs for long keeps every room that ever ended.
+func TestExpiredTombstonesAreForgotten(t *testing.T) {
+	j := New()
+	now := time.Now()
+	j.now = func() time.Time { return now }
+	for i := range 100 {
+		e := rooms.Entry{Room: rooms.ID(fmt.Sprint(i)), ID: rooms.EntryID{Epoch: 5, Tick: 1}, Kind: rooms.EntryCreate}
+		j.Append([]rooms.Entry{e}, func([]rooms.Result) {})
+		if err := j.Bury(t.Context(), e.Room, 5, nil, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(time.Second)
+	}
+	if n := len(j.streams); n > 62 || len(j.buried) != n {
+		t.Errorf("%d streams are kept, %d in order", n, len(j.buried))
 	}
 }

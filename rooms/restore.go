@@ -1,0 +1,156 @@
+package rooms
+
+import (
+	"fmt"
+	"time"
+)
+
+// recovery is what a room remembers of steps that panicked. A step is tried again as it was, then without its inputs, then the
+// room is closed (FAILOVER.md R17). What had been stepped before, and was not in the journal yet, is stepped again first and on its
+// own: it was innocent.
+type recovery struct {
+	stepping  bool // a step's code is running, or panicked
+	stepFrom  int  // where its mail starts in open
+	attempts  int  // restores since the last forgiveness, and
+	barren    int  // those of them that no input can be blamed for
+	faultTick uint64
+	healAt    uint64 // forgiven when this tick is confirmed; 0: not yet, or nothing to forgive
+}
+
+const (
+	maxTries    = 2 // steps that may panic before their inputs are refused; one more closes the room
+	maxRestores = 8 // without one good step in between, whatever the reasons
+)
+
+// blame notes that the game panicked, and reports whether the room may be restored once more.
+func (c *core) blame() bool {
+	c.attempts++
+	c.faultTick, c.healAt = max(c.faultTick, c.h.Tick), 0
+	tries, curable := 0, false
+	if c.stepping {
+		for i := range c.open.list[c.stepFrom:] {
+			p := &c.open.list[c.stepFrom+i]
+			p.Tries++
+			tries = max(tries, int(p.Tries))
+			curable = curable || p.Type == Input && p.Tries <= maxTries
+		}
+	}
+	if !curable {
+		c.barren++
+	}
+	c.stepping = false
+	return max(tries, c.barren) <= maxTries && c.attempts <= maxRestores && c.last != EntryID{}
+}
+
+// stepped notes that a step went well.
+func (c *core) stepped() {
+	if c.attempts > 0 && c.healAt == 0 && c.h.Tick > c.faultTick && !c.mail.suspects() {
+		c.healAt = c.h.Tick
+	}
+}
+
+// forgive forgets panics once the room is past them.
+func (c *core) forgive() {
+	if c.healAt > 0 && c.sent.ID.Tick >= c.healAt {
+		c.attempts, c.barren, c.healAt = 0, 0, 0
+	}
+}
+
+// requeue puts back what happened since the newest confirmed entry, for a room that is about to be restored.
+func (c *core) requeue() {
+	var all window
+	all.addAll(&c.flyingMail)
+	all.addAll(&c.open)
+	all.addAll(&c.mail)
+	c.flyingMail.reset()
+	c.open.reset()
+	c.mail = all
+}
+
+// resumeGuarded is resume with a panic of the game's code, as in Migrate, made an error.
+func (c *core) resumeGuarded(s saved, cold bool) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	return c.resume(s, cold)
+}
+
+// resume takes over a saved state: the room goes on behind everything that was ever shown of it. cold means that no session is
+// connected any more, as after a restart of the node.
+func (c *core) resume(s saved, cold bool) error {
+	game := c.kind.make()
+	if err := game.restore(s.state[:s.game], s.version, c.kind.Version); err != nil {
+		return err
+	}
+	var h header
+	if err := headerCodec.Decode(s.state[s.game:], pointerTo(&h)); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	if err := c.pcg.UnmarshalBinary(h.Rand); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	c.game, c.h = game, h
+	if c.kind.RateHz > 0 && !c.broken.horizonIgnored { // jump over ticks that may have been shown; nothing happened in them
+		c.skipTo(s.horizon)
+	}
+	c.outs.Clear()
+	for _, row := range s.rings {
+		seat := c.h.Seats.Get(row.Seat)
+		if seat == nil || row.Number <= seat.Acked {
+			continue
+		}
+		o := c.out(row.Seat)
+		o.ring.add(row.Number, row.Wire)
+		o.ring.saved = row.Number
+	}
+	c.prev, c.prevGame = append(c.prev[:0], s.state...), s.game
+	c.last, c.horizon, c.base = s.last, s.horizon, c.h.Tick
+	c.phase, c.seal, c.status, c.paused = phasePlaying, true, StatusResumed, false
+	c.deltas, c.deltaLen, c.public, c.endShown = 0, 0, 0, false
+	c.changed, c.dirty, c.unsent, c.resent = false, false, false, false
+	c.shownAt, c.attention = c.h.Now, c.h.Now-time.Second
+	c.stored, c.unsaved, c.savedAt = false, false, c.h.Now
+	c.faultTick, c.refusal = max(c.faultTick, c.h.Tick), Note{}
+	c.list, c.signals, c.jobs = c.list[:0], c.signals[:0], c.jobs[:0]
+	for id := range c.h.Jobs.All() {
+		c.jobs = append(c.jobs, id)
+	}
+	if c.kind.Durability == Periodic && !s.released {
+		c.rollBack()
+	}
+	c.resendAll()
+	if cold {
+		c.dropAll()
+	}
+	return nil
+}
+
+// Far more than the reliable messages and the seats that there can be between two snapshots: no number is used twice.
+const (
+	rolledBack      = 1 << 20
+	rolledBackSeats = 16 * maxSeats
+)
+
+// rollBack starts a new history of a Periodic room (FAILOVER.md R12): its players may have seen what never was. Their reliable
+// streams go on with numbers they cannot know, and their inputs from wherever they are.
+func (c *core) rollBack() {
+	c.h.Loose = true
+	c.h.NextSeat += rolledBackSeats
+	for seat, s := range c.h.Seats.All() {
+		if !s.Bot {
+			s.Issued += rolledBack
+			c.giveUp(seat, s, c.out(seat))
+		}
+	}
+}
+
+// dropAll tells the game of every player whose connection died with the node.
+func (c *core) dropAll() {
+	for seat, s := range c.h.Seats.All() {
+		if !s.Bot && s.Connected {
+			c.mail.add(pend{Type: Dropped, Seat: seat, Session: s.Session, Gen: s.Gen})
+		}
+	}
+}
