@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"tickover.dev/netcode"
@@ -300,12 +301,10 @@ func (c *core) askAgain(seat Seat, from uint64) {
 
 func (c *core) takeSignal(p pend) {
 	if p.ID != "" {
-		for _, id := range c.h.Signals {
-			if id == p.ID {
-				c.signals = append(c.signals, Note{Type: NoteSignal, Request: p.Ticket, Code: "duplicate", Why: "this signal was delivered before"})
-				c.dirty = true
-				return
-			}
+		if slices.Contains(c.h.Signals, p.ID) {
+			c.signals = append(c.signals, Note{Type: NoteSignal, Request: p.Ticket, Code: "duplicate", Why: "this signal was delivered before"})
+			c.dirty = true
+			return
 		}
 		if len(c.h.Signals) >= maxSignals {
 			c.h.Signals = append(c.h.Signals[:0], c.h.Signals[1:]...)

@@ -283,7 +283,7 @@ func (h *Host) begin(f func()) bool {
 // Post hands mail to the room. It copies the body. rooms.ErrMailboxFull refuses at once: nothing waits for a room.
 func (r *Handle) Post(m *rooms.Mail) error {
 	m.Room = r.ID
-	return r.runner.post(m)
+	return r.runner.post(m, r.Kind.RateHz == 0 || m.Type == rooms.MailCreate)
 }
 
 // Stats counts what runs.

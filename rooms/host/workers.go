@@ -33,7 +33,7 @@ func (r *runner) perform(j rooms.JobRequest) {
 	if err != nil {
 		m.Why = err.Error()
 	}
-	for errors.Is(r.post(m), rooms.ErrMailboxFull) { // Done must not be lost: the room waits for it
+	for errors.Is(r.post(m, true), rooms.ErrMailboxFull) { // Done must not be lost: the room waits for it
 		select {
 		case <-r.host.ctx.Done():
 			return
