@@ -24,7 +24,8 @@ func readClocks(s *Server) (c clocks, err error) {
 	return c, err
 }
 
-// busy is how long the machine's processors have not been idle since it began, all together, to 10 ms.
+// busy is how long the machine's processors have not been idle since it began, all together. The kernel
+// samples it in steps of 10 ms, so that the rest of two such sums is a hint and no measurement.
 func busy() (time.Duration, error) {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {

@@ -19,8 +19,8 @@
 //
 // # Why the floor is C
 //
-// The same loop in Go, with raw system calls on a locked thread, took 3 to 28 % more than in C at 1,000 sockets and 5 to 20 % more
-// at 2,500: the runtime's monitor thread wakes whenever the loop does. A yardstick must not have such costs of its own.
+// The same loop in Go, with raw system calls on a locked thread, took about 15 % more at 2,500 sockets and 5 to 60 % more at 1,000:
+// each time the loop sleeps in epoll_wait, the runtime's monitor thread is up as well. A yardstick must not have such costs.
 //
 // # Concurrency
 //

@@ -1,6 +1,6 @@
 // Command bench measures what messages and sessions cost a node, in processor time and memory.
 //
-//	go run ./loadtest/floor/bench fanout      a message out and one in, compared with the floor: four minutes
+//	go run ./loadtest/floor/bench [fanout]    a message out and one in, compared with the floor: four minutes
 //	go run ./loadtest/floor/bench idle        a session that does nothing: about a minute
 //
 // It builds what it measures, so it runs within the module, and it wants the machine for itself: two processors at least.
@@ -35,7 +35,7 @@ func main() {
 
 // commands is the command line: one field per measurement.
 type commands struct {
-	Fanout fanout `cmd:"" help:"What a message costs, compared with the floor."`
+	Fanout fanout `cmd:"" default:"withargs" help:"What a message costs, compared with the floor."`
 	Idle   idle   `cmd:"" help:"What memory a session takes that does nothing."`
 }
 
