@@ -68,6 +68,11 @@ type Config struct {
 	// MailboxLimit bounds the tasks waiting on one loop; beyond it Post refuses. Default 16384.
 	MailboxLimit int
 
+	// Pace is how long a loop rests that gets thousands of messages a second, before it looks at its sockets again:
+	// one look for dozens of messages instead of one each. It delays what is received and sent by as much, on busy
+	// loops only. Default 1 ms; negative: never.
+	Pace time.Duration
+
 	// TickEvery is the period of Handler.Tick. Default 100 ms.
 	TickEvery time.Duration
 
@@ -96,6 +101,7 @@ func (c Config) withDefaults() Config {
 	c.SendBufferBytes = cmp.Or(c.SendBufferBytes, 64<<10)
 	c.MailboxLimit = cmp.Or(c.MailboxLimit, 16384)
 	c.TickEvery = cmp.Or(c.TickEvery, 100*time.Millisecond)
+	c.Pace = cmp.Or(c.Pace, time.Millisecond)
 	c.stuckAfter = cmp.Or(c.stuckAfter, 10*time.Second)
 	if c.Log == nil {
 		c.Log = slog.Default()

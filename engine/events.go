@@ -53,6 +53,7 @@ func (e *events) OnTraffic(socket gnet.Conn) gnet.Action {
 			_, _ = socket.Discard(used)
 		}
 	}
+	c.loop.turned()
 	c.loop.end()
 	return gnet.None
 }

@@ -56,6 +56,7 @@ type Loop struct {
 	// Owned by the loop.
 	rules   frameRules
 	outputs outputPool
+	pacer   pacer
 	now     int64 // nanoseconds since the server's start, taken at the start of the turn
 	depth   int   // of turns: gnet calls back from within writes and closes
 	tally   tally // counted in this turn

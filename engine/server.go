@@ -91,6 +91,7 @@ func newLoop(s *Server, index int) *Loop {
 		closeTimeout: int64(s.cfg.CloseTimeout),
 		rules:        frameRules{maxMessage: s.cfg.MaxMessageBytes, rejectText: s.cfg.RejectText},
 	}
+	l.pacer.rest = s.cfg.Pace
 	l.drainTask = drainTask{l}
 	l.mailbox.limit = s.cfg.MailboxLimit
 	l.mailbox.wake = l.wake

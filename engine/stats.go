@@ -24,6 +24,7 @@ type Stats struct {
 
 	Flushes         uint64 // writes of frames: one per connection and turn that has something to send
 	Wakes           uint64 // wake-ups of a loop for its mailbox
+	Rests           uint64 // rests of busy loops, see Config.Pace
 	MailboxRefusals uint64 // posts refused
 	Panics          uint64 // in handlers and tasks, each survived and logged
 
@@ -43,6 +44,7 @@ type counters struct {
 	flushes, turns                             atomic.Uint64
 	busy, longestTurn                          atomic.Int64 // nanoseconds
 
+	rests                       atomic.Uint64
 	wakes, refusedPosts, panics atomic.Uint64 // from any goroutine
 }
 
@@ -118,6 +120,7 @@ func (s *Server) Stats() Stats {
 		st.BytesOut += l.bytesOut.Load()
 		st.Flushes += l.flushes.Load()
 		st.Wakes += l.wakes.Load()
+		st.Rests += l.rests.Load()
 		st.MailboxRefusals += l.refusedPosts.Load()
 		st.Panics += l.panics.Load()
 		st.Turns += l.turns.Load()

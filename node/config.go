@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -42,10 +43,13 @@ type Config struct {
 func (c *Config) Validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	for flag, addr := range map[string]string{"--game-addr": c.GameAddr, "--http-addr": c.HTTPAddr, "--admin-addr": c.AdminAddr} {
-		if _, err := net.ResolveTCPAddr("tcp", addr); err != nil {
-			bad("%s %q: want HOST:PORT: %w", flag, addr, err)
+	for _, a := range []struct{ flag, addr string }{{"--game-addr", c.GameAddr}, {"--http-addr", c.HTTPAddr}, {"--admin-addr", c.AdminAddr}} {
+		if _, err := net.ResolveTCPAddr("tcp", a.addr); err != nil {
+			bad("%s %q: want HOST:PORT: %w", a.flag, a.addr, err)
 		}
+	}
+	if u, err := url.Parse(c.PublicSocket); c.PublicSocket != "" && (err != nil || u.Host == "" || u.Scheme != "ws" && u.Scheme != "wss") {
+		bad("--public-socket %q: want ws://HOST/ or wss://HOST/", c.PublicSocket)
 	}
 	if c.Loops < 0 || c.Loops > 64 {
 		bad("--loops %d: want 0 to 64", c.Loops)
@@ -72,15 +76,26 @@ func (c *Config) Validate() error {
 			bad("--data: %w", err)
 		}
 	}
+	errs = append(errs, c.checkKinds()...)
+	return errors.Join(errs...)
+}
+
+// checkKinds gives everything that is wrong with the kinds, each of which has its own list.
+func (c *Config) checkKinds() (errs []error) {
+	known := map[string]bool{}
 	for i := range c.Kinds {
-		if err := c.Kinds[i].Err(); err != nil {
+		k := &c.Kinds[i]
+		if err := k.Err(); err != nil {
 			errs = append(errs, err)
+		} else if known[k.Name] {
+			errs = append(errs, fmt.Errorf("kind %q is defined twice", k.Name))
 		}
+		known[k.Name] = true
 	}
 	if len(c.Kinds) == 0 {
-		bad("no kind of room is defined")
+		errs = append(errs, errors.New("no kind of room is defined"))
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 // writable makes the folder and tries a file in it.

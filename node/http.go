@@ -32,6 +32,7 @@ func (n *Node) publicHandler() http.Handler {
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		secure(w)
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Cache-Control", "no-store") // it depends on the name it was asked for by
 		w.Write(index(n.socketURL(r)))
 	})
 	files := http.FileServerFS(page)
@@ -64,6 +65,9 @@ func (n *Node) socketURL(r *http.Request) string {
 	name, _, err := net.SplitHostPort(r.Host)
 	if err != nil {
 		name = strings.Trim(r.Host, "[]")
+	}
+	if name == "" { // HTTP/1.0
+		name = "localhost"
 	}
 	return "ws://" + net.JoinHostPort(name, strconv.Itoa(int(n.GameAddr().Port()))) + "/"
 }
@@ -98,7 +102,7 @@ func (n *Node) adminHandler() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if !n.ready.Load() {
-			http.Error(w, "stopping", http.StatusServiceUnavailable)
+			http.Error(w, "not ready", http.StatusServiceUnavailable)
 			return
 		}
 		w.Write([]byte("ready\n"))

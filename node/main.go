@@ -26,7 +26,7 @@ func Main(kinds ...rooms.Kind) {
 }
 
 type commands struct {
-	Serve   Config   `cmd:"" default:"withargs" help:"Run one node (the default)."`
+	Serve   Config   `cmd:"" default:"withargs" help:"Run one node. This is what tickover does unless told otherwise; tickover version prints its version."`
 	Version struct{} `cmd:"" help:"Print the version."`
 }
 
@@ -41,6 +41,9 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer, kinds ...
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return 2
+	}
+	if len(args) == 1 && (args[0] == "--help" || args[0] == "-h") {
+		args = []string{"serve", "--help"} // what is asked for are the flags
 	}
 	parsed, err := parser.Parse(args)
 	if exit >= 0 { // --help

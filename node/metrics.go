@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"tickover.dev/netcode"
 )
 
 // collector reads the counters of all parts when it is asked to.
@@ -69,8 +71,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	put(c.messages, count, float64(e.MessagesOut), "out")
 	put(c.bytes, count, float64(e.BytesIn), "in")
 	put(c.bytes, count, float64(e.BytesOut), "out")
-	for code, n := range e.Closed {
-		put(c.closed, count, float64(n), strconv.Itoa(int(code)))
+	for code, n := range byLabel(e.Closed) {
+		put(c.closed, count, float64(n), code)
 	}
 	put(c.flushes, count, float64(e.Flushes))
 	put(c.longestTurn, gauge, e.LongestTurn.Seconds())
@@ -92,6 +94,23 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		put(c.events, count, float64(n), event)
 	}
 	c.collectRooms(ch, put)
+}
+
+// byLabel sums up closed connections by code. Clients may send any of 4,000 codes: only those of docs/PROTOCOL.md and RFC 6455 have
+// a label of their own.
+func byLabel(closed map[uint16]uint64) map[string]uint64 {
+	labels := map[string]uint64{}
+	for code, n := range closed {
+		label := "other"
+		switch {
+		case code >= 1000 && code <= 1014,
+			code == netcode.CloseStopping, code == netcode.CloseNoHello, code >= netcode.CloseBacklog && code <= netcode.CloseOverloaded,
+			code >= netcode.CloseUnauthorized && code <= netcode.CloseBadSecret:
+			label = strconv.Itoa(int(code))
+		}
+		labels[label] += n
+	}
+	return labels
 }
 
 func (c *collector) collectRooms(ch chan<- prometheus.Metric, put func(*prometheus.Desc, prometheus.ValueType, float64, ...string)) {

@@ -9,10 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"net/netip"
-	"path/filepath"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,49 +35,57 @@ type Node struct {
 	engine   *engine.Server
 	page     *listener
 	admin    *listener
-	resumed  int // rooms taken over from the data folder
+	lock     *os.File // of the data folder, or nil
+	resumed  int      // rooms taken over from the data folder
 	failed   chan error
+	stopped  chan struct{}
+	watching sync.WaitGroup
 
 	ready    atomic.Bool
 	stopOnce sync.Once
 	stopErr  error
 }
 
-// Start runs a node. It returns once every address is listened on and the rooms of the data folder are back.
-func Start(ctx context.Context, c Config) (n *Node, err error) {
+// Start runs a node. It returns once every address is listened on and the rooms of the data folder are back. ctx bounds that, and
+// is of no meaning afterwards. After an error nothing is left running.
+func Start(ctx context.Context, c Config) (*Node, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	n = &Node{config: c, log: c.Log, journal: memjournal.New(), registry: sessions.NewRegistry(0), failed: make(chan error, 1)}
+	n := &Node{config: c, log: c.Log, journal: memjournal.New(), registry: sessions.NewRegistry(0)}
+	n.failed, n.stopped = make(chan error, 1), make(chan struct{})
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}
-	defer func() {
-		if err != nil {
-			n.abandon()
-		}
-	}()
-	if err := n.restore(); err != nil {
-		return nil, err
-	}
-	auth, err := n.authenticate()
-	if err != nil {
-		return nil, err
-	}
-	n.hub = sessions.New(sessions.Config{Authenticate: auth, Registry: n.registry, Log: n.log})
-	n.rooms, err = host.New(host.Config{Kinds: c.Kinds, Journal: n.journal, Sink: n.hub, Shards: c.Shards, Log: n.log})
-	if err != nil {
-		return nil, err
-	}
-	n.hub.Serve(n.rooms)
-	if err := n.resume(ctx); err != nil {
-		return nil, err
-	}
-	if err := n.listen(); err != nil {
+	if err := n.start(ctx); err != nil {
+		n.abandon()
 		return nil, err
 	}
 	n.ready.Store(true)
 	return n, nil
+}
+
+// start brings one part up after the other, those that others need first.
+func (n *Node) start(ctx context.Context) error {
+	if err := n.restore(); err != nil {
+		return err
+	}
+	auth, err := n.authenticate()
+	if err != nil {
+		return err
+	}
+	n.hub = sessions.New(sessions.Config{Authenticate: auth, Registry: n.registry, Log: n.log})
+	n.rooms, err = host.New(host.Config{
+		Kinds: n.config.Kinds, Journal: n.journal, Sink: n.hub, Shards: n.config.Shards, Log: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	n.hub.Serve(remembered{sessions.Hosted(n.rooms), n.journal})
+	if err := n.resume(ctx); err != nil {
+		return err
+	}
+	return n.listen()
 }
 
 func (n *Node) authenticate() (sessions.Authenticate, error) {
@@ -92,70 +98,45 @@ func (n *Node) authenticate() (sessions.Authenticate, error) {
 	return sessions.Guest, nil
 }
 
-// listen opens the three addresses, or says about each why not.
+// listen opens the three addresses, or says about each why not. Nobody is served before all of them are open.
 func (n *Node) listen() error {
 	var errGame, errPage, errAdmin error
+	n.page, errPage = listen(n.config.HTTPAddr)
+	n.admin, errAdmin = listen(n.config.AdminAddr)
 	n.engine, errGame = engine.Start(engine.Config{
 		Addr: n.config.GameAddr, Loops: n.config.Loops, Path: "/", Subprotocol: netcode.Subprotocol, RejectText: true,
 		MaxConns: n.config.Conns, MaxBacklogBytes: 1 << 20, BacklogCode: netcode.CloseBacklog, Log: n.log, New: n.hub.NewLoop,
 	})
-	if errGame == nil {
-		go n.watchEngine()
+	if err := errors.Join(errGame, errPage, errAdmin); err != nil {
+		return err
 	}
-	n.page, errPage = serve(n.config.HTTPAddr, n.publicHandler(), n.log)
-	n.admin, errAdmin = serve(n.config.AdminAddr, n.adminHandler(), n.log)
-	return errors.Join(errGame, errPage, errAdmin)
-}
-
-// watchEngine passes on that the engine stopped by itself, which no node survives.
-func (n *Node) watchEngine() {
-	if err, ok := <-n.engine.Failed(); ok && err != nil {
-		n.failed <- fmt.Errorf("game socket: %w", err)
-	}
-}
-
-// Failed gives the error that makes the node useless, if one happens.
-func (n *Node) Failed() <-chan error { return n.failed }
-
-const (
-	journalsFile = "journals.msgpack"
-	sessionsFile = "sessions.msgpack"
-)
-
-func (n *Node) restore() error {
-	if n.config.Data == "" {
-		return nil
-	}
-	return errors.Join(
-		n.journal.Restore(filepath.Join(n.config.Data, journalsFile)),
-		n.registry.Restore(filepath.Join(n.config.Data, sessionsFile), time.Now()),
-	)
-}
-
-// resume goes on with the rooms of the data folder. A room that cannot be resumed is reported and left where it is.
-func (n *Node) resume(ctx context.Context) error {
-	for _, id := range n.journal.Rooms() {
-		if err := n.rooms.Resume(ctx, id, true); err != nil {
-			if ctx.Err() != nil {
-				return err
-			}
-			n.log.Error("room not resumed", "error", err)
-			continue
-		}
-		n.resumed++
-	}
+	n.watching.Go(func() { n.watch(n.engine.Failed()) })
+	// The page is small; a profile may take minutes to write.
+	n.page.serve(n.publicHandler(), 30*time.Second, n.log, n.fail)
+	n.admin.serve(n.adminHandler(), 0, n.log, n.fail)
 	return nil
 }
 
-func (n *Node) save() error {
-	if n.config.Data == "" {
-		return nil
+// watch passes on that the engine stopped by itself.
+func (n *Node) watch(engineFailed <-chan error) {
+	select {
+	case err := <-engineFailed:
+		n.fail(fmt.Errorf("game socket: %w", err))
+	case <-n.stopped:
 	}
-	return errors.Join(
-		n.journal.Save(filepath.Join(n.config.Data, journalsFile)),
-		n.registry.Save(filepath.Join(n.config.Data, sessionsFile)),
-	)
 }
+
+// fail reports what makes the node useless. The first report counts.
+func (n *Node) fail(err error) {
+	n.ready.Store(false)
+	select {
+	case n.failed <- err:
+	default:
+	}
+}
+
+// Failed gives the error that makes the node useless, if one happens. Stop it then.
+func (n *Node) Failed() <-chan error { return n.failed }
 
 // GameAddr, HTTPAddr and AdminAddr are the addresses listened on, with real ports.
 func (n *Node) GameAddr() netip.AddrPort  { return n.engine.Addr() }
@@ -169,70 +150,40 @@ func (n *Node) Stop(ctx context.Context) error {
 		n.ready.Store(false)
 		n.hub.Refuse()
 		n.rooms.Refuse()
-		err := n.engine.Stop(ctx, netcode.CloseStopping, "node stopping")
-		err = errors.Join(err, n.rooms.Stop(ctx))
-		n.hub.Close()
-		err = errors.Join(err, n.save(), n.page.stop(ctx), n.admin.stop(ctx))
-		n.stopErr = err
+		n.stopErr = n.end(ctx, n.save)
 	})
 	return n.stopErr
 }
 
-// abandon ends what Start had begun.
+// abandon ends what Start had begun, and writes nothing.
 func (n *Node) abandon() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
+	if err := n.end(ctx, func() error { return nil }); err != nil {
+		n.log.Warn("end of a node that did not start", "error", err)
+	}
+}
+
+// end ends what there is, sockets first, and calls save when nothing changes any more.
+func (n *Node) end(ctx context.Context, save func() error) error {
+	close(n.stopped)
+	var errs []error
 	if n.engine != nil {
-		n.engine.Stop(ctx, netcode.CloseStopping, "")
+		errs = append(errs, n.engine.Stop(ctx, netcode.CloseStopping, "node stopping"))
 	}
 	if n.rooms != nil {
-		n.rooms.Stop(ctx)
+		errs = append(errs, n.rooms.Stop(ctx))
 	}
 	if n.hub != nil {
-		n.hub.Close()
+		errs = append(errs, n.hub.Close(ctx))
 	}
-	n.page.stop(ctx)
-	n.admin.stop(ctx)
+	errs = append(errs, save(), n.page.stop(ctx), n.admin.stop(ctx))
+	n.watching.Wait()
+	if n.lock != nil {
+		errs = append(errs, n.lock.Close())
+	}
+	return errors.Join(errs...)
 }
 
-// listener is an HTTP server on one address.
-type listener struct {
-	net    net.Listener
-	server *http.Server
-	done   chan struct{}
-}
-
-func serve(addr string, h http.Handler, log *slog.Logger) (*listener, error) {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	s := &listener{net: l, done: make(chan struct{}), server: &http.Server{
-		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, IdleTimeout: time.Minute,
-		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}}
-	go func() {
-		defer close(s.done)
-		if err := s.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			log.Error("http server", "addr", addr, "error", err)
-		}
-	}()
-	return s, nil
-}
-
-func (l *listener) addr() netip.AddrPort { return l.net.Addr().(*net.TCPAddr).AddrPort() }
-
-func (l *listener) stop(ctx context.Context) error {
-	if l == nil {
-		return nil
-	}
-	err := l.server.Shutdown(ctx)
-	if err != nil {
-		err = l.server.Close()
-	}
-	<-l.done
-	return err
-}
-
-// kinds lists the kinds that players are shown, by name.
+// kinds are those the node runs.
 func (n *Node) kinds() []rooms.Kind { return n.config.Kinds }

@@ -35,7 +35,7 @@ func HS256(key []byte) (Authenticate, error) {
 	if len(key) < minKeyBytes {
 		return nil, fmt.Errorf("the key has %d bytes: HS256 wants at least %d", len(key), minKeyBytes)
 	}
-	parser := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithExpirationRequired(), jwt.WithLeeway(5*time.Second))
+	parser := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(5*time.Second))
 	return func(_ context.Context, token string) (rooms.Player, error) {
 		var claims struct {
 			jwt.RegisteredClaims
@@ -61,6 +61,7 @@ const maxNameRunes = 24
 
 // cleanName makes a name that can be shown: printable, single spaces, not too long.
 func cleanName(s string) string {
+	s = strings.ToValidUTF8(clip(s, 8*maxNameRunes), "")
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) {
 			return ' '
@@ -69,8 +70,7 @@ func cleanName(s string) string {
 			return -1
 		}
 		return r
-	}, s[:min(len(s), 8*maxNameRunes)])
-	words := strings.Fields(strings.ToValidUTF8(s, ""))
-	runes := []rune(strings.Join(words, " "))
-	return string(runes[:min(len(runes), maxNameRunes)])
+	}, s)
+	runes := []rune(strings.Join(strings.Fields(s), " "))
+	return strings.TrimSpace(string(runes[:min(len(runes), maxNameRunes)]))
 }

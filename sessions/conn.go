@@ -1,6 +1,8 @@
 package sessions
 
 import (
+	"context"
+	"slices"
 	"time"
 
 	"tickover.dev/netcode"
@@ -16,8 +18,10 @@ type socket interface {
 
 // conn is one connection. Only its loop touches it.
 //
-//	      hello             authenticated           closed
-//	new ────────► greeting ───────────────► ready ────────► closed
+//	      hello             authenticated           hung up, or the socket is gone
+//	new ────────► greeting ───────────────► ready ─────────────────────────────────► closed
+//	  │                                       ▲
+//	  └── hello with a session's secret ──────┘
 type conn struct {
 	loop   *Loop
 	socket socket
@@ -30,13 +34,12 @@ type conn struct {
 
 	views      []*view        // by their number on the wire, 1 for views[0]; nil: given up
 	lastNumber int            // given to a view
-	joining    []*joinRequest // not answered yet
-	held       []netcode.Held // what the client said it has seen, until the rooms answer
+	asked      []*joinRequest // joins and returns that are not answered yet
+	held       []netcode.Held // what the client said it has seen, until the rooms are asked
 
 	helloBy    time.Time
-	tokens     float32 // messages it may still send, see allow
-	refilledMs int64
-	dropped    uint32 // messages over the limit, lately
+	cancelAuth context.CancelFunc // nil: not greeting
+	allowance  allowance
 }
 
 type connState uint8
@@ -48,39 +51,17 @@ const (
 	stateClosed
 )
 
-// floodMessages is how many messages beyond the rate limit, without a pause to make up for them, close the connection.
-const floodMessages = 1000
-
-// allow takes one message off the allowance, or drops it with an error. The first of a series is answered, the rest is not.
-func (k *conn) allow(nowMs int64) bool {
-	c := &k.loop.hub.config
-	k.tokens += float32(float64(nowMs-k.refilledMs) * c.MessagesPerSec / 1000)
-	k.refilledMs = nowMs
-	if k.tokens >= float32(c.MessageBurst) {
-		k.tokens = float32(c.MessageBurst)
-		k.dropped = 0
-	}
-	if k.tokens >= 1 {
-		k.tokens--
-		return true
-	}
-	k.loop.hub.stats.RateLimited.Add(1)
-	k.dropped++
-	switch {
-	case k.state != stateReady || k.dropped >= floodMessages:
-		k.socket.Close(netcode.CloseFlood, "too many messages")
-	case k.dropped%64 == 1:
-		k.refuse(0, netcode.CodeRateLimited, "too many messages: this one was dropped", 1000)
-	}
-	return false
-}
-
 func (k *conn) violation(err error) { k.violationText(err.Error()) }
 
 // violationText closes a connection that does not speak the protocol.
 func (k *conn) violationText(why string) {
 	k.loop.hub.stats.Violations.Add(1)
-	k.socket.Close(netcode.CloseViolation, why)
+	k.hangUp(netcode.CloseViolation, why)
+}
+
+// hangUp closes a connection and lets go of it: nothing it has sent meanwhile is handled any more.
+func (k *conn) hangUp(code uint16, why string) {
+	k.socket.Close(code, why)
 	k.loop.closed(k)
 }
 
@@ -105,8 +86,9 @@ func (k *conn) view(room uint64) *view {
 	return k.views[room-1]
 }
 
-// seats counts the rooms the connection is in.
-func (k *conn) seats() (n int) {
+// seats counts the seats the connection has or waits for.
+func (k *conn) seats() int {
+	n := len(k.asked)
 	for _, v := range k.views {
 		if v != nil {
 			n++
@@ -133,8 +115,11 @@ func (k *conn) addView(v *view) {
 }
 
 // dropView lets go of a view.
-func (k *conn) dropView(v *view) {
-	k.views[v.number-1] = nil
+func (k *conn) dropView(v *view) { k.views[v.number-1] = nil }
+
+// forget takes an answered request off the list.
+func (k *conn) forget(j *joinRequest) {
+	k.asked = slices.DeleteFunc(k.asked, func(other *joinRequest) bool { return other == j })
 }
 
 // closed lets go of a connection: its seats are dropped, its session may be resumed.
@@ -145,17 +130,42 @@ func (l *Loop) closed(k *conn) {
 	ready := k.state == stateReady
 	k.state = stateClosed
 	delete(l.conns, k)
+	if k.cancelAuth != nil {
+		k.cancelAuth()
+	}
 	for _, v := range k.views {
 		if v != nil {
-			v.post(&rooms.Mail{Type: rooms.MailDrop})
+			l.drop(k, v.replica, v.seat)
 			l.removeView(v)
 		}
 	}
-	k.views, k.joining = nil, nil // what is still asked for is dropped when it is answered, see answer
+	for _, j := range k.asked {
+		if j.isReturn() { // the drop follows the return into the room, whose answer need not be waited for
+			l.drop(k, j.replica, j.seat)
+			j.replica.forget(j)
+			l.trim(j.replica)
+		} // a join's seat is not known yet: it is dropped when it is answered, see seated
+	}
+	k.views, k.asked = nil, nil
 	if ready {
 		l.hub.stats.Connections.Add(-1)
 		l.hub.config.Registry.detach(k.id, k.gen, l.hub.now())
 	}
+}
+
+// drop tells a room that a seat's connection is gone. If the room's shard is full just now, the loop tries again: a seat that is
+// never dropped is never given up.
+func (l *Loop) drop(k *conn, r *replica, seat rooms.Seat) {
+	d := pendingDrop{r.room, rooms.Mail{Type: rooms.MailDrop, Seat: seat, Session: k.id, Gen: k.gen}}
+	if !d.post() {
+		l.drops = append(l.drops, d)
+	}
+}
+
+// pendingDrop is a drop that a room has not taken yet. There are at most as many as seats.
+type pendingDrop struct {
+	room Room
+	mail rooms.Mail
 }
 
 // clip cuts a text to so many bytes, at a rune's border.

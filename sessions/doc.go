@@ -2,7 +2,7 @@
 // hello, kept while its connection is lost, and resumed by whoever shows its secret. A view is what one session gets of one room;
 // a replica is the newest of a room's public value on one loop, shared by the loop's views.
 //
-//	engine.Conn ──► Loop.Message ──► limits, netcode ──► host.Handle.Post ──► room
+//	engine.Conn ──► Loop.Message ──► limits, netcode ──► Room.Post ──────────► room
 //	                                                                          │ confirmed
 //	engine.Conn ◄── view ◄── replica (one per room and loop) ◄── Hub.Deliver ◄─┘
 //
@@ -13,7 +13,9 @@
 //
 // # Bounds
 //
-// A session has at most 8 seats, a connection 60 messages a second after a burst of 120, a view one window of unacknowledged
-// states (state is skipped, the newest is sent later), a seat 256 KiB of unacknowledged reliable messages (then its connection is
-// closed), the registry so many sessions without a connection (then the oldest is forgotten).
+// A session has at most 8 seats, those it asks for included; a connection 60 messages a second after a burst of 120, and 8 parts
+// for each message (refused, in the end closed); a view one window of unacknowledged states (skipped: the newest is sent later) and
+// 256 inputs that its room has not answered (dropped: they are repeats); a seat 256 KiB of unacknowledged reliable messages (its
+// connection is closed); a room 4,096 unanswered requests per loop (refused); the registry so many sessions without a connection
+// (the oldest is forgotten). A loop whose mailbox is full closes its connections, which resume.
 package sessions

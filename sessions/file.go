@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -28,18 +29,24 @@ type fileSession struct {
 	Gen               uint64
 	Current, Previous [sha256.Size]byte
 	Seats             []place
+	Requests          []request
 }
 
-// Save writes all sessions to a file that only its owner can read. Secrets are in it as hashes.
+// Save writes all sessions to a file that only its owner can read, as a whole or not at all. Secrets are in it as hashes.
 func (g *Registry) Save(path string) error {
 	b, err := codec.Append(nil, g.snapshot())
 	if err != nil {
-		return err
+		return fmt.Errorf("save sessions: %w", err)
 	}
-	tmp := path + ".new"
-	err = os.WriteFile(tmp, b, 0o600)
+	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // mode 0600
+	if err != nil {
+		return fmt.Errorf("save sessions: %w", err)
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(b)
+	err = errors.Join(err, tmp.Sync(), tmp.Close())
 	if err == nil {
-		err = os.Rename(tmp, path)
+		err = os.Rename(tmp.Name(), path)
 	}
 	if err != nil {
 		return fmt.Errorf("save sessions: %w", err)
@@ -52,7 +59,7 @@ func (g *Registry) snapshot() *fileState {
 	defer g.mu.Unlock()
 	f := &fileState{Format: fileFormat}
 	for _, s := range g.sessions {
-		f.Sessions = append(f.Sessions, fileSession{s.id, s.player, s.gen, s.current, s.previous, s.seats})
+		f.Sessions = append(f.Sessions, fileSession{s.id, s.player, s.gen, s.current, s.previous, slices.Clone(s.seats), slices.Clone(s.requests)})
 	}
 	slices.SortFunc(f.Sessions, func(a, b fileSession) int { return strings.Compare(a.ID, b.ID) })
 	return f
@@ -77,7 +84,7 @@ func (g *Registry) Restore(path string, now time.Time) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, fs := range f.Sessions {
-		s := &session{id: fs.ID, player: fs.Player, gen: fs.Gen, current: fs.Current, previous: fs.Previous, seats: fs.Seats, since: now}
+		s := &session{id: fs.ID, player: fs.Player, gen: fs.Gen, current: fs.Current, previous: fs.Previous, seats: fs.Seats, requests: fs.Requests, since: now}
 		s.elem = g.detached.PushBack(s)
 		g.sessions[s.id] = s
 	}

@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -9,7 +10,6 @@ import (
 
 	"tickover.dev/engine"
 	"tickover.dev/rooms"
-	"tickover.dev/rooms/host"
 )
 
 // Config says how sessions are treated. Authenticate defaults to Guest; limits to those of docs/PROTOCOL.md.
@@ -18,12 +18,15 @@ type Config struct {
 	Registry     *Registry
 	Log          *slog.Logger
 
-	RoomsPerSession int           // default 8
+	RoomsPerSession int           // seats, those asked for included; default 8
 	MessagesPerSec  float64       // default 60
 	MessageBurst    float64       // default 120
-	HelloTimeout    time.Duration // default 5 s
-	AuthTimeout     time.Duration // default 10 s
+	HelloTimeout    time.Duration // from the handshake to hello; default 5 s
+	AuthTimeout     time.Duration // from hello to welcome; default 10 s
 }
+
+// maxAuths bounds the calls of Authenticate under way; whoever comes later waits for its turn within AuthTimeout.
+const maxAuths = 64
 
 // maxLoops is how many loops a hub can serve: their places in a mask.
 const maxLoops = 64
@@ -32,20 +35,22 @@ const maxLoops = 64
 type Hub struct {
 	// Set by New and Serve, then read-only.
 	config Config
-	host   *host.Host
+	rooms  Rooms
 	now    func() time.Time
-	ctx    context.Context
+	began  time.Time
+	ctx    context.Context // ends with Close; for calls of Authenticate
 	cancel context.CancelFunc
 
-	auths chan struct{} // bounds calls of Authenticate under way
-	work  sync.WaitGroup
-	stats Stats
+	auths    chan struct{} // holds one for each call of Authenticate under way
+	work     sync.WaitGroup
+	refusing atomic.Bool
+	stats    Stats
 
 	mu sync.RWMutex
 	// Guarded by mu.
-	loops    []*Loop
-	routes   map[rooms.ID]uint64 // mask of the loops that have views of a room, or wait for one
-	refusing bool
+	loops  []*Loop
+	routes map[rooms.ID]uint64 // mask of the loops that have views of a room, or wait for one
+	closed bool                // no goroutine may be started any more
 }
 
 // Stats counts what the hub has seen. All fields may be read at any time.
@@ -59,7 +64,7 @@ type Stats struct {
 	RateLimited  atomic.Uint64
 	Violations   atomic.Uint64 // connections closed for bad bytes
 	Overruns     atomic.Uint64 // loops that lost frames as their mailbox was full
-	ReliableFull atomic.Uint64 // connections closed as they do not acknowledge
+	ReliableFull atomic.Uint64 // connections closed as reliable messages were dropped: they were not acknowledged
 }
 
 // New makes a hub. Serve must be called before the first connection.
@@ -88,16 +93,28 @@ func New(c Config) *Hub {
 	if c.AuthTimeout == 0 {
 		c.AuthTimeout = 10 * time.Second
 	}
-	h := &Hub{config: c, now: time.Now, auths: make(chan struct{}, 64), routes: map[rooms.ID]uint64{}}
+	h := &Hub{config: c, now: time.Now, began: time.Now(), auths: make(chan struct{}, maxAuths), routes: map[rooms.ID]uint64{}}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
 }
 
 // Serve gives the hub the rooms it serves.
-func (h *Hub) Serve(rooms *host.Host) {
-	h.host = rooms
-	h.work.Go(h.sweep)
+func (h *Hub) Serve(r Rooms) {
+	h.rooms = r
+	h.begin(h.sweep)
 }
+
+// begin starts a goroutine that Close waits for, unless it is too late for that.
+func (h *Hub) begin(f func()) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if !h.closed {
+		h.work.Go(f)
+	}
+}
+
+// nowMs is the hub's clock for limits and windows, in milliseconds: unlike the time of day it never jumps.
+func (h *Hub) nowMs() int64 { return h.now().Sub(h.began).Milliseconds() }
 
 // Stats gives the hub's counters.
 func (h *Hub) Stats() *Stats { return &h.stats }
@@ -106,22 +123,26 @@ func (h *Hub) Stats() *Stats { return &h.stats }
 func (h *Hub) Registry() *Registry { return h.config.Registry }
 
 // Refuse makes the hub answer every join with shutting_down.
-func (h *Hub) Refuse() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.refusing = true
-}
+func (h *Hub) Refuse() { h.refusing.Store(true) }
 
-func (h *Hub) isRefusing() bool {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	return h.refusing
-}
-
-// Close ends the hub's goroutines. Connections are the engine's to close.
-func (h *Hub) Close() {
+// Close ends the hub's goroutines. It waits, as long as ctx lasts, for calls of Authenticate, which should end with their context.
+// Connections are the engine's to close; close them first. Frames that are still delivered are given back.
+func (h *Hub) Close(ctx context.Context) error {
 	h.cancel()
-	h.work.Wait()
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		h.work.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("close sessions: a call of Authenticate does not return: %w", context.Cause(ctx))
+	}
 }
 
 // sweep forgets old sessions now and then.
@@ -147,7 +168,7 @@ func (h *Hub) newLoop(post func(engine.Task) error) *Loop {
 	if len(h.loops) == maxLoops {
 		panic("sessions: more than 64 loops")
 	}
-	l := &Loop{hub: h, index: len(h.loops), post: post, replicas: map[rooms.ID]*replica{}}
+	l := &Loop{hub: h, index: len(h.loops), post: post, replicas: map[rooms.ID]*replica{}, conns: map[*conn]struct{}{}}
 	h.loops = append(h.loops, l)
 	return l
 }
@@ -226,6 +247,9 @@ func newDelivery(l *Loop) *delivery {
 
 // Run implements engine.Task.
 func (d *delivery) Run(*engine.Loop) {
+	if d.loop.overrun.Load() {
+		d.loop.recover() // before the views see what is behind the hole
+	}
 	for _, f := range d.frames {
 		d.loop.show(f)
 		f.Release()
@@ -237,14 +261,6 @@ func (d *delivery) recycle() {
 	clear(d.frames)
 	d.frames, d.loop = d.frames[:0], nil
 	deliveries.Put(d)
-}
-
-// drop gives the frames back unseen.
-func (d *delivery) drop() {
-	for _, f := range d.frames {
-		f.Release()
-	}
-	d.recycle()
 }
 
 // roomEnded tells a loop that a room is no more on this node.

@@ -3,9 +3,12 @@ package sessions
 import (
 	"errors"
 	"io"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"tickover.dev/codec"
 	"tickover.dev/engine"
 	"tickover.dev/netcode"
 	"tickover.dev/rooms"
@@ -19,52 +22,40 @@ type Loop struct {
 	index int
 	post  func(engine.Task) error
 
-	overrun atomic.Bool // a delivery was lost: the loop's views have a hole
+	overrun atomic.Bool // something was not delivered: the loop's views have a hole
+
+	mu sync.Mutex
+	// Guarded by mu.
+	missed []engine.Task // what was not delivered, see accept
 
 	// Owned by the loop.
 	replicas map[rooms.ID]*replica
-	waiting  []*conn // for hello, oldest first
 	conns    map[*conn]struct{}
+	waiting  []*conn       // for hello, oldest first
+	drops    []pendingDrop // not taken by their rooms yet
+	serial   uint64        // of the message that is being handled
+	nowMs    int64         // when its handling began, see Hub.nowMs
 	parser   netcode.Parser
-	scratch  []byte
-	hello    netcode.Hello
-	join     netcode.Join
-	leave    netcode.Leave
-	input    netcode.Input
-	ack      netcode.Ack
-	ping     netcode.Ping
-	mail     rooms.Mail
-	nowMs    int64 // at the start of the call that is being handled
-}
 
-// accept posts a task, from any goroutine. If the loop's mailbox is full, its views have missed something that cannot be skipped:
-// then all its connections are closed, to resume.
-func (l *Loop) accept(t engine.Task) {
-	if l.post(t) == nil {
-		return
-	}
-	if !l.overrun.Swap(true) {
-		l.hub.stats.Overruns.Add(1)
-		l.hub.config.Log.Error("loop too far behind: its connections are closed", "loop", l.index)
-	}
-	if d, ok := t.(*delivery); ok {
-		d.drop()
-	}
+	// Owned by the loop, and only kept so that they need not be allocated anew.
+	scratch []byte
+	hello   netcode.Hello
+	join    netcode.Join
+	leave   netcode.Leave
+	input   netcode.Input
+	ack     netcode.Ack
+	ping    netcode.Ping
+	pong    netcode.Pong
+	tick    netcode.Tick
+	mail    rooms.Mail
 }
 
 // Open implements engine.Handler.
-func (l *Loop) Open(c *engine.Conn) {
-	k := l.open(c)
-	c.Data = k
-}
+func (l *Loop) Open(c *engine.Conn) { c.Data = l.open(c) }
 
 func (l *Loop) open(s socket) *conn {
-	if l.conns == nil {
-		l.conns = map[*conn]struct{}{}
-	}
-	now := l.hub.now()
-	k := &conn{loop: l, socket: s, tokens: float32(l.hub.config.MessageBurst), helloBy: now.Add(l.hub.config.HelloTimeout)}
-	k.refilledMs = now.UnixMilli()
+	k := &conn{loop: l, socket: s, helloBy: l.hub.now().Add(l.hub.config.HelloTimeout)}
+	k.allowance = allowance{messages: l.hub.config.MessageBurst, parts: partsBurst, refilledMs: l.hub.nowMs()}
 	l.conns[k] = struct{}{}
 	l.waiting = append(l.waiting, k)
 	return k
@@ -87,10 +78,14 @@ func (l *Loop) Closed(c *engine.Conn, _ error) {
 
 // Tick implements engine.Handler.
 func (l *Loop) Tick(now time.Time) {
+	if l.overrun.Load() {
+		l.recover()
+	}
+	l.drops = slices.DeleteFunc(l.drops, func(d pendingDrop) bool { return d.post() })
 	n := 0
 	for n < len(l.waiting) && (l.waiting[n].state != stateNew || !now.Before(l.waiting[n].helloBy)) {
 		if k := l.waiting[n]; k.state == stateNew {
-			k.socket.Close(netcode.CloseNoHello, "no hello")
+			k.hangUp(netcode.CloseNoHello, "no hello")
 		}
 		n++
 	}
@@ -99,20 +94,19 @@ func (l *Loop) Tick(now time.Time) {
 	if len(l.waiting) == 0 {
 		l.waiting = nil // let go of the array
 	}
-	if l.overrun.Swap(false) {
-		for k := range l.conns {
-			k.socket.Close(netcode.CloseOverloaded, "the node is overloaded")
-		}
-	}
 }
 
-// message handles one frame of a client.
+// post tries to hand a drop to its room, and reports whether that is done with.
+func (d *pendingDrop) post() bool { return !errors.Is(d.room.Post(&d.mail), rooms.ErrMailboxFull) }
+
+// message handles one message of the WebSocket.
 func (l *Loop) message(k *conn, payload []byte) {
 	if k.state == stateClosed {
 		return
 	}
-	l.nowMs = l.hub.now().UnixMilli()
-	if !k.allow(l.nowMs) {
+	l.serial++
+	l.nowMs = l.hub.nowMs()
+	if !k.allow() {
 		return
 	}
 	if err := netcode.Check(payload); err != nil {
@@ -120,7 +114,7 @@ func (l *Loop) message(k *conn, payload []byte) {
 		return
 	}
 	l.parser.Reset(payload)
-	for k.state != stateClosed {
+	for parts := 1; k.state != stateClosed; parts++ {
 		t, err := l.parser.Next()
 		if errors.Is(err, io.EOF) {
 			return
@@ -129,51 +123,84 @@ func (l *Loop) message(k *conn, payload []byte) {
 			k.violation(err)
 			return
 		}
-		l.dispatch(k, t)
+		if !k.allowPart() {
+			return
+		}
+		if err := l.dispatch(k, t); err != nil { // what is behind it may make sense all the same
+			k.refuse(0, netcode.CodeBadMessage, err.Error(), 0)
+			payload = skip(payload, parts)
+			l.parser.Reset(payload)
+			parts = 0
+		}
 	}
 }
 
-// dispatch handles one message. The connection has said hello, or this is it.
-func (l *Loop) dispatch(k *conn, t netcode.Type) {
-	if (t == netcode.TypeHello) != (k.state == stateNew) {
-		if k.state == stateGreeting {
-			k.violationText("nothing may follow hello before welcome")
-			return
+// skip gives what follows the first n values of a message that passed Check.
+func skip(payload []byte, n int) []byte {
+	r := codec.NewReader(payload)
+	for range n {
+		if r.Skip() != nil {
+			return nil // it has passed Check: it never does
 		}
-		k.violationText("hello comes first, and once")
-		return
 	}
-	var m netcode.Message
-	var handle func(*Loop, *conn)
-	switch t {
-	case netcode.TypeHello:
-		m, handle = &l.hello, (*Loop).takeHello
-	case netcode.TypeJoin:
-		m, handle = &l.join, (*Loop).takeJoin
-	case netcode.TypeLeave:
-		m, handle = &l.leave, (*Loop).takeLeave
-	case netcode.TypeInput:
-		m, handle = &l.input, (*Loop).takeInput
-	case netcode.TypeAck:
-		m, handle = &l.ack, (*Loop).takeAck
-	case netcode.TypePing:
-		m, handle = &l.ping, (*Loop).takePing
-	default:
+	return r.Rest()
+}
+
+// dispatch handles one part of a message. An error means that its fields are not what they should be, and that it was left out.
+func (l *Loop) dispatch(k *conn, t netcode.Type) error {
+	if !k.expects(t) {
+		return nil
+	}
+	m, handle := l.handler(t)
+	if m == nil {
 		k.violationText("unknown message type")
-		return
+		return nil
 	}
 	if err := l.parser.Read(m); err != nil {
 		if t == netcode.TypeHello {
-			k.violation(err)
-			return
+			k.violation(err) // there is no connection without it
+			return nil
 		}
-		k.refuse(0, netcode.CodeBadMessage, err.Error(), 0)
-		return
+		return err
 	}
 	handle(l, k)
+	return nil
+}
+
+// expects closes the connection if this is not the time for a message of type t: hello comes first and once, and until it is
+// answered nothing but pings may follow.
+func (k *conn) expects(t netcode.Type) bool {
+	switch {
+	case (t == netcode.TypeHello) != (k.state == stateNew) && !(t == netcode.TypePing && k.state == stateGreeting):
+		k.violationText("hello comes first, and once")
+		return false
+	case k.state == stateGreeting && t != netcode.TypePing:
+		k.violationText("nothing but ping may follow hello before welcome")
+		return false
+	}
+	return true
+}
+
+// handler gives where a message of type t is read into, and what handles it.
+func (l *Loop) handler(t netcode.Type) (netcode.Message, func(*Loop, *conn)) {
+	switch t {
+	case netcode.TypeHello:
+		return &l.hello, (*Loop).takeHello
+	case netcode.TypeJoin:
+		return &l.join, (*Loop).takeJoin
+	case netcode.TypeLeave:
+		return &l.leave, (*Loop).takeLeave
+	case netcode.TypeInput:
+		return &l.input, (*Loop).takeInput
+	case netcode.TypeAck:
+		return &l.ack, (*Loop).takeAck
+	case netcode.TypePing:
+		return &l.ping, (*Loop).takePing
+	}
+	return nil, nil
 }
 
 func (l *Loop) takePing(k *conn) {
-	pong := netcode.Pong{Time: l.ping.Time, Now: uint64(l.nowMs)}
-	k.send(&pong)
+	l.pong = netcode.Pong{Time: l.ping.Time, Now: uint64(l.hub.now().UnixMilli())}
+	k.send(&l.pong)
 }

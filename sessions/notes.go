@@ -13,20 +13,14 @@ func (l *Loop) note(r *replica, f *rooms.Frame, n rooms.Note) {
 	case rooms.NoteJoined, rooms.NoteReturned:
 		l.seated(r, f, n)
 	case rooms.NoteRefused:
-		for _, j := range r.asked {
-			if j.conn.id == n.Session && j.conn.gen == n.Gen && j.number == n.Request && j.number != 0 {
-				r.forget(j)
-				l.refuseJoin(j, n.Code, n.Why)
-				return
-			}
+		if j := r.answered(n, false); j != nil {
+			r.forget(j)
+			l.refuseJoin(j, n.Code, n.Why)
 		}
 	case rooms.NoteGone:
-		for _, j := range r.asked {
-			if j.conn.id == n.Session && j.conn.gen == n.Gen && j.number == 0 && j.seat == n.Seat {
-				r.forget(j)
-				l.gone(j.conn, place{r.room.ID, n.Seat}, n.Why, n.Result)
-				return
-			}
+		if j := r.answered(n, true); j != nil {
+			r.forget(j)
+			l.gone(j, n.Why, n.Result)
 		}
 	case rooms.NoteOverloaded:
 		if v := r.viewOf(n); v != nil {
@@ -43,18 +37,33 @@ func (l *Loop) lastNote(r *replica, n rooms.Note) {
 	}
 	switch n.Type {
 	case rooms.NoteLeft:
-		v.conn.send(&netcode.Left{Request: v.leaving, Room: v.number, Why: n.Why, Result: n.Result})
+		v.conn.send(&netcode.Left{Request: v.leaving, Room: v.number, Why: wireWhy(n.Why), Result: n.Result})
 		l.giveUp(v)
 	case rooms.NoteOverflow:
 		l.hub.stats.ReliableFull.Add(1)
-		v.conn.socket.Close(netcode.CloseReliable, "too many unacknowledged messages")
+		v.conn.hangUp(netcode.CloseReliable, "too many unacknowledged messages")
 	}
 }
 
+// viewOf finds the view a note is for: that of the session's connection it names. A note for an older connection must not touch the
+// view of the one that took its place.
 func (r *replica) viewOf(n rooms.Note) *view {
 	for _, v := range r.views {
-		if v.seat == n.Seat && v.conn.id == n.Session {
+		if v.seat == n.Seat && v.conn.id == n.Session && v.conn.gen == n.Gen {
 			return v
+		}
+	}
+	return nil
+}
+
+// answered finds the request that a note answers: a return to its seat, or a join. nil: it was answered before.
+func (r *replica) answered(n rooms.Note, isReturn bool) *joinRequest {
+	for _, j := range r.asked {
+		if j.conn.id != n.Session || j.conn.gen != n.Gen || j.isReturn() != isReturn {
+			continue
+		}
+		if isReturn && j.seat == n.Seat || !isReturn && j.number == n.Request {
+			return j
 		}
 	}
 	return nil
@@ -62,29 +71,25 @@ func (r *replica) viewOf(n rooms.Note) *view {
 
 // seated opens the view of a session that has its seat, now or again.
 func (l *Loop) seated(r *replica, f *rooms.Frame, n rooms.Note) {
-	j := r.find(n)
+	j := r.answered(n, n.Type == rooms.NoteReturned)
 	if j == nil {
 		return
 	}
-	r.forget(j)
 	k := j.conn
-	for i, other := range k.joining {
-		if other == j {
-			k.joining = append(k.joining[:i], k.joining[i+1:]...)
-			break
-		}
-	}
-	at := place{r.room.ID, n.Seat}
-	l.hub.config.Registry.seat(k.id, at)
+	l.leaveBefore(k, r, f, n.Seat) // while the request still keeps the replica
+	r.forget(j)
+	k.forget(j)
+	l.hub.config.Registry.seat(k.id, place{r.room.ID, n.Seat})
 	if k.state != stateReady { // it was closed while the room answered: the seat waits for its return
-		r.room.Post(&rooms.Mail{Type: rooms.MailDrop, Seat: n.Seat, Session: n.Session, Gen: n.Gen})
+		l.drop(k, r, n.Seat)
 		return
 	}
 	v := r.viewOf(n)
 	if v == nil {
 		v = l.addView(k, r, n.Seat)
-	}
-	v.applied, v.reliable, v.acked = n.Applied, n.Reliable, n.Reliable
+		v.reliable, v.acked = n.Reliable, n.Reliable
+	} // else it joined twice, and its stream goes on
+	v.applied = n.Applied
 	v.stale = r.last != nil
 	outcome := netcode.OutcomeJoined
 	if n.Type == rooms.NoteReturned {
@@ -95,19 +100,18 @@ func (l *Loop) seated(r *replica, f *rooms.Frame, n rooms.Note) {
 	}
 	k.send(&netcode.Joined{
 		Request: j.number, Room: v.number, ID: string(r.room.ID), Kind: r.room.Kind.Name, Key: r.room.Key, Seat: uint64(n.Seat),
-		RateHz: uint64(r.room.Kind.RateHz), Epoch: uint64(f.Epoch), Tick: f.Tick, Outcome: outcome, Reliable: n.Reliable, Applied: n.Applied,
+		RateHz: uint64(r.room.Kind.RateHz), Epoch: uint64(f.Epoch), Tick: f.Tick, Outcome: outcome, Reliable: v.reliable, Applied: n.Applied,
 	})
 }
 
-// find gives the request that a note answers.
-func (r *replica) find(n rooms.Note) *joinRequest {
-	for _, j := range r.asked {
-		if j.conn.id != n.Session || j.conn.gen != n.Gen {
-			continue
-		}
-		if n.Type == rooms.NoteJoined && j.number == n.Request && j.number != 0 || n.Type == rooms.NoteReturned && j.number == 0 && j.seat == n.Seat {
-			return j
+// leaveBefore ends the view that a connection has of another seat of the room: it was left and joined again within one frame, and a
+// client must not hear of the new seat first.
+func (l *Loop) leaveBefore(k *conn, r *replica, f *rooms.Frame, seat rooms.Seat) {
+	for i := range f.Seats {
+		for _, n := range f.Seats[i].Notes {
+			if v := r.viewOf(n); n.Type == rooms.NoteLeft && v != nil && v.conn == k && v.seat != seat {
+				l.lastNote(r, n)
+			}
 		}
 	}
-	return nil
 }

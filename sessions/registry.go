@@ -38,7 +38,7 @@ const (
 type session struct {
 	id       string
 	player   rooms.Player
-	gen      uint64            // of the newest connection
+	gen      uint64            // of the newest connection, counted from 1
 	current  [sha256.Size]byte // hash of the newest secret
 	previous [sha256.Size]byte // of the one before it, until the newest was used once
 	seats    []place
@@ -57,9 +57,9 @@ type place struct {
 
 // request remembers which room a creation made, as it may be asked for again.
 type request struct {
-	run    uint32
-	number uint64
-	room   rooms.ID
+	Run    uint32
+	Number uint64
+	Room   rooms.ID
 }
 
 // attachment is where a session's connection is.
@@ -157,6 +157,14 @@ func (g *Registry) detach(id string, gen uint64, now time.Time) {
 	}
 }
 
+// isNewest reports whether gen is a session's newest connection.
+func (g *Registry) isNewest(id string, gen uint64) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.sessions[id]
+	return s != nil && s.gen == gen
+}
+
 // forget drops a session. g.mu is held.
 func (g *Registry) forget(s *session) {
 	g.detached.Remove(s.elem)
@@ -190,27 +198,28 @@ func (g *Registry) seat(id string, p place) {
 	}
 }
 
-// unseat notes that a session has a seat no more.
-func (g *Registry) unseat(id string, p place) {
+// unseat notes that a session has a seat no more, as its connection of generation gen was told. A newer one finds out itself.
+func (g *Registry) unseat(id string, gen uint64, p place) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if s := g.sessions[id]; s != nil {
+	if s := g.sessions[id]; s != nil && s.gen == gen {
 		s.seats = slices.DeleteFunc(s.seats, func(q place) bool { return q == p })
 	}
 }
 
 // made remembers which room a request made, and recall finds it again.
-func (g *Registry) made(id string, run uint32, number uint64, room rooms.ID) {
+func (g *Registry) made(id string, r request) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s := g.sessions[id]
 	if s == nil {
 		return
 	}
-	if len(s.requests) >= maxRequests {
+	same := func(old request) bool { return old.Run == r.Run && old.Number == r.Number }
+	s.requests = append(slices.DeleteFunc(s.requests, same), r)
+	if len(s.requests) > maxRequests {
 		s.requests = slices.Delete(s.requests, 0, 1)
 	}
-	s.requests = append(s.requests, request{run, number, room})
 }
 
 func (g *Registry) recall(id string, run uint32, number uint64) (rooms.ID, bool) {
@@ -218,8 +227,8 @@ func (g *Registry) recall(id string, run uint32, number uint64) (rooms.ID, bool)
 	defer g.mu.Unlock()
 	if s := g.sessions[id]; s != nil {
 		for _, r := range s.requests {
-			if r.run == run && r.number == number {
-				return r.room, true
+			if r.Run == run && r.Number == number {
+				return r.Room, true
 			}
 		}
 	}

@@ -10,18 +10,20 @@ import (
 	"tickover.dev/rooms/host"
 )
 
-// joinRequest is a seat that was asked for and not answered yet: a join, or the return to a kept seat (then it has a seat).
+// joinRequest is a seat that was asked for and not answered yet: a join, or the return to a kept seat.
 type joinRequest struct {
 	conn    *conn
-	number  uint64 // of the request; 0 for a return
+	replica *replica // of the room that was asked
+	number  uint64   // of the request; 0 for a return
 	mode    netcode.JoinMode
 	kind    string
 	target  string
 	options []byte
-	room    rooms.ID
-	seat    rooms.Seat
+	seat    rooms.Seat // of a return
 	tries   int
 }
+
+func (j *joinRequest) isReturn() bool { return j.number == 0 }
 
 // maxJoinTries bounds how often join-or-create goes on to another room because the one it found was just ending.
 const maxJoinTries = 3
@@ -29,16 +31,23 @@ const maxJoinTries = 3
 // takeJoin asks for a seat.
 func (l *Loop) takeJoin(k *conn) {
 	m := &l.join
-	if l.hub.isRefusing() {
+	if m.Request == 0 {
+		k.refuse(0, netcode.CodeBadMessage, "requests are numbered from 1", 0)
+		return
+	}
+	if l.hub.refusing.Load() {
 		k.refuse(m.Request, netcode.CodeShuttingDown, "this node takes nothing new: reconnect", 1000)
 		return
 	}
-	for _, j := range k.joining {
+	for _, j := range k.asked {
 		if j.number == m.Request {
 			return // asked for already; the answer is on its way
 		}
 	}
-	if k.seats()+len(k.joining) >= l.hub.config.RoomsPerSession {
+	if !l.hub.config.Registry.isNewest(k.id, k.gen) {
+		return // it is about to be closed, and rooms do not answer connections that were replaced
+	}
+	if k.seats() >= l.hub.config.RoomsPerSession {
 		k.refuse(m.Request, netcode.CodeTooManyRooms, "this session has as many seats as it may", 0)
 		return
 	}
@@ -50,75 +59,85 @@ func (l *Loop) takeJoin(k *conn) {
 // tryJoin finds or makes the room and asks it for a seat.
 func (l *Loop) tryJoin(j *joinRequest) {
 	k := j.conn
-	room, code, why := l.find(j)
-	if room == nil {
-		k.refuse(j.number, code, why, 0)
+	room, err := l.find(j)
+	if err != nil {
+		k.refuse(j.number, codeOf(err), err.Error(), 0)
 		return
 	}
-	j.room = room.ID
-	k.joining = append(k.joining, j)
-	l.replica(room.ID, room).expect(k, j)
+	if r := l.replica(room); !r.expect(j) {
+		k.refuse(j.number, netcode.CodeOverloaded, "too many wait for this room", 1000)
+		return
+	}
 	mail := rooms.Mail{Session: k.id, Gen: k.gen, Run: k.run, Number: j.number, Player: k.player}
 	room.Join(mail, j.options, func(code, why string) { l.accept(&joinRefused{l, j, code, why}) })
 }
 
-// find gives the room that a join means, or why there is none.
-func (l *Loop) find(j *joinRequest) (room *host.Handle, code, why string) {
-	h, registry := l.hub.host, l.hub.config.Registry
-	var err error
-	switch j.mode {
+// find gives the room that a join means.
+func (l *Loop) find(j *joinRequest) (Room, error) {
+	switch h := l.hub.rooms; j.mode {
 	case netcode.JoinID:
-		if room, ok := h.Room(rooms.ID(j.target)); ok {
-			return room, "", ""
-		}
-		if _, ended := h.Tomb(rooms.ID(j.target)); ended {
-			return nil, netcode.CodeRoomEnded, "the room has ended"
-		}
-		return nil, netcode.CodeUnknownRoom, "there is no such room"
+		return l.findID(rooms.ID(j.target))
 	case netcode.JoinKey:
 		if room, ok := h.Find(j.kind, j.target); ok {
-			return room, "", ""
+			return room, nil
 		}
-		err = errUnknownKey
-		if _, ok := h.Kind(j.kind); !ok {
-			err = host.ErrUnknownKind
+		if !h.HasKind(j.kind) {
+			return Room{}, host.ErrUnknownKind
 		}
+		return Room{}, errUnknownKey
 	default:
-		// The same creation asked for again, over another connection, is the room it made.
-		if id, ok := registry.recall(j.conn.id, j.conn.run, j.number); ok {
-			if room, ok := h.Room(id); ok {
-				return room, "", ""
-			}
-		}
-		create := h.Create
-		if j.mode == netcode.JoinOrCreate {
-			create = func(kind, key string, options []byte) (*host.Handle, error) {
-				room, _, err := h.FindOrCreate(kind, key, options)
-				return room, err
-			}
-		}
-		if room, err = create(j.kind, j.target, j.options); err == nil {
-			registry.made(j.conn.id, j.conn.run, j.number, room.ID)
-			return room, "", ""
-		}
+		return l.create(j)
 	}
-	return nil, codeOf(err), err.Error()
 }
 
-var errUnknownKey = errors.New("there is no room of this kind and key")
+func (l *Loop) findID(id rooms.ID) (Room, error) {
+	if room, ok := l.hub.rooms.Room(id); ok {
+		return room, nil
+	}
+	if _, ended := l.hub.rooms.Tomb(id); ended {
+		return Room{}, errRoomEnded
+	}
+	return Room{}, errUnknownRoom
+}
 
+// create makes a room. The same creation asked for again, over another connection, is the room that it made.
+func (l *Loop) create(j *joinRequest) (Room, error) {
+	orFind := j.mode == netcode.JoinOrCreate
+	if id, ok := l.hub.config.Registry.recall(j.conn.id, j.conn.run, j.number); ok {
+		if room, err := l.findID(id); err == nil || !orFind {
+			return room, err
+		}
+	}
+	room, err := l.hub.rooms.Create(j.kind, j.target, j.options, orFind)
+	if err == nil {
+		l.hub.config.Registry.made(j.conn.id, request{j.conn.run, j.number, room.ID})
+	}
+	return room, err
+}
+
+var (
+	errUnknownKey  = errors.New("there is no room of this kind and key")
+	errUnknownRoom = errors.New("there is no such room")
+	errRoomEnded   = errors.New("the room has ended")
+)
+
+// codeOf says why there is no room, for programs.
 func codeOf(err error) string {
-	switch {
-	case errors.Is(err, host.ErrUnknownKind):
-		return netcode.CodeUnknownKind
-	case errors.Is(err, errUnknownKey):
-		return netcode.CodeUnknownKey
-	case errors.Is(err, host.ErrKeyTaken):
-		return netcode.CodeKeyTaken
-	case errors.Is(err, host.ErrBadKey):
-		return netcode.CodeBadOptions
-	case errors.Is(err, host.ErrStopping):
-		return netcode.CodeShuttingDown
+	for _, c := range []struct {
+		err  error
+		code string
+	}{
+		{host.ErrUnknownKind, netcode.CodeUnknownKind},
+		{errUnknownKey, netcode.CodeUnknownKey},
+		{errUnknownRoom, netcode.CodeUnknownRoom},
+		{errRoomEnded, netcode.CodeRoomEnded},
+		{host.ErrKeyTaken, netcode.CodeKeyTaken},
+		{host.ErrBadKey, netcode.CodeBadOptions},
+		{host.ErrStopping, netcode.CodeShuttingDown},
+	} {
+		if errors.Is(err, c.err) {
+			return c.code
+		}
 	}
 	return netcode.CodeOverloaded
 }
@@ -132,23 +151,26 @@ type joinRefused struct {
 
 // Run implements engine.Task.
 func (r *joinRefused) Run(*engine.Loop) {
-	if rep := r.loop.replicas[r.join.room]; rep != nil {
-		rep.forget(r.join)
-		r.loop.trim(rep)
+	if !slices.Contains(r.join.replica.asked, r.join) {
+		return // the room ended meanwhile, which was answer enough
 	}
+	r.join.replica.forget(r.join)
 	r.loop.refuseJoin(r.join, r.code, r.why)
+	r.loop.trim(r.join.replica)
 }
 
-// refuseJoin answers a join with an error, unless it means "whatever room there is" and this one was just ending.
+// refuseJoin answers a join that the caller has taken off its replica with an error, unless it means "whatever room there is" and
+// this one was just ending.
 func (l *Loop) refuseJoin(j *joinRequest, code, why string) {
 	k := j.conn
-	k.joining = slices.DeleteFunc(k.joining, func(other *joinRequest) bool { return other == j })
+	k.forget(j)
 	if k.state != stateReady {
 		return
 	}
 	if code == netcode.CodeRoomEnded && j.mode == netcode.JoinOrCreate && j.tries < maxJoinTries {
-		j.tries++
-		l.tryJoin(j)
+		again := *j
+		again.tries++
+		l.tryJoin(&again)
 		return
 	}
 	k.refuse(j.number, code, why, 0)
@@ -162,11 +184,15 @@ func (l *Loop) takeLeave(k *conn) {
 		k.refuse(m.Request, netcode.CodeNotJoined, "you have no seat in this room", 0)
 		return
 	}
-	v.leaving = m.Request
 	if v.post(&rooms.Mail{Type: rooms.MailLeave, Number: m.Request}) != nil {
 		k.refuse(m.Request, netcode.CodeOverloaded, "the room takes nothing just now: ask again", 1000)
+		return
 	}
+	v.leaving = m.Request
 }
+
+// inputWindow is how many inputs may be unacknowledged.
+const inputWindow = 256
 
 // takeInput passes an input on to its room.
 func (l *Loop) takeInput(k *conn) {
@@ -179,15 +205,30 @@ func (l *Loop) takeInput(k *conn) {
 	if !v.acknowledged(m.Reliable, m.State, l.nowMs) {
 		return
 	}
-	if m.Number > v.applied+inputWindow || m.Number == 0 {
+	switch {
+	case m.Number == 0:
+		k.refuse(0, netcode.CodeBadMessage, "inputs are numbered from 1", 0)
+	case m.Number > v.applied+inputWindow:
 		k.refuse(0, netcode.CodeInputWindow, "more than 256 inputs ahead of the last applied one", 0)
+	case m.Number <= v.applied: // acknowledged again, once per message, without troubling the room
+		if v.again != l.serial {
+			v.again = l.serial
+			v.head()
+		}
+	case v.handed >= inputWindow: // so many have not been answered: this is a repeat of one of them
+	default:
+		l.hand(v)
+	}
+}
+
+func (l *Loop) hand(v *view) {
+	l.hub.stats.Inputs.Add(1)
+	l.mail = rooms.Mail{Type: rooms.MailInput, Run: v.conn.run, Number: l.input.Number, Body: l.input.Value}
+	if v.post(&l.mail) != nil {
+		v.conn.refuse(0, netcode.CodeOverloaded, "the room takes nothing just now: send again", 1000)
 		return
 	}
-	l.hub.stats.Inputs.Add(1)
-	l.mail = rooms.Mail{Type: rooms.MailInput, Run: k.run, Number: m.Number, Body: m.Value}
-	if v.post(&l.mail) != nil {
-		k.refuse(0, netcode.CodeOverloaded, "the room takes nothing just now: send again", 1000)
-	}
+	v.handed++
 }
 
 // takeAck notes what the client has seen.
@@ -200,6 +241,3 @@ func (l *Loop) takeAck(k *conn) {
 	}
 	v.acknowledged(m.Reliable, m.State, l.nowMs)
 }
-
-// inputWindow is how many inputs may be unacknowledged.
-const inputWindow = 256

@@ -1,23 +1,9 @@
 package sessions
 
 import (
-	"cmp"
-	"slices"
-
 	"tickover.dev/netcode"
 	"tickover.dev/rooms"
-	"tickover.dev/rooms/host"
 )
-
-// replica is the newest of a room on one loop: what its views there share.
-type replica struct {
-	room  *host.Handle
-	views []*view        // by seat
-	asked []*joinRequest // on their way
-	last  *rooms.Frame   // the newest frame that has a public value; retained
-	epoch rooms.Epoch
-	tick  uint64
-}
 
 // view is what one connection gets of one room.
 type view struct {
@@ -28,6 +14,8 @@ type view struct {
 	leaving uint64 // request number of a leave under way
 
 	applied  uint64 // last input of the run that is known to be applied or refused
+	handed   int    // inputs handed to the room since it last answered this seat
+	again    uint64 // the message in which repeated inputs were last acknowledged, see Loop.serial
 	reliable uint64 // last reliable message sent
 	acked    uint64 // last one acknowledged
 
@@ -36,152 +24,78 @@ type view struct {
 	private []byte // a private value that was skipped
 }
 
-// replica finds or makes the replica of a room.
-func (l *Loop) replica(id rooms.ID, room *host.Handle) *replica {
-	r := l.replicas[id]
-	if r == nil {
-		r = &replica{room: room}
-		l.replicas[id] = r
-		l.hub.interest(id, l.index, true)
-	}
-	return r
-}
-
-// trim lets go of a replica that nobody uses.
-func (l *Loop) trim(r *replica) {
-	if len(r.views)+len(r.asked) > 0 || l.replicas[r.room.ID] != r {
-		return
-	}
-	delete(l.replicas, r.room.ID)
-	l.hub.interest(r.room.ID, l.index, false)
-	if r.last != nil {
-		r.last.Release()
-		r.last = nil
-	}
-}
-
-func (r *replica) expect(_ *conn, j *joinRequest) { r.asked = append(r.asked, j) }
-
-func (r *replica) forget(j *joinRequest) {
-	r.asked = slices.DeleteFunc(r.asked, func(other *joinRequest) bool { return other == j })
-}
-
-// answered takes the request out that a connection has made for a seat: a return if seat is given and was asked for, else a join.
-func (r *replica) answered(k *conn, seat rooms.Seat) *joinRequest {
-	for i, j := range r.asked {
-		if j.conn == k && (j.seat == seat || j.number != 0) {
-			r.asked = slices.Delete(r.asked, i, i+1)
-			return j
-		}
-	}
-	return nil
-}
-
-// addView opens a view on a seat.
-func (l *Loop) addView(k *conn, r *replica, seat rooms.Seat) *view {
-	v := &view{conn: k, replica: r, seat: seat}
-	i, _ := slices.BinarySearchFunc(r.views, seat, func(v *view, s rooms.Seat) int { return cmp.Compare(v.seat, s) })
-	r.views = slices.Insert(r.views, i, v)
-	k.addView(v)
-	l.hub.stats.Views.Add(1)
-	return v
-}
-
-// removeView closes a view. The caller takes it off its connection.
-func (l *Loop) removeView(v *view) {
-	r := v.replica
-	r.views = slices.DeleteFunc(r.views, func(other *view) bool { return other == v })
-	l.hub.stats.Views.Add(-1)
-	l.trim(r)
-}
-
 // post sends mail from a view's seat to its room.
 func (v *view) post(m *rooms.Mail) error {
 	m.Seat, m.Session, m.Gen = v.seat, v.conn.id, v.conn.gen
 	return v.replica.room.Post(m)
 }
 
-// show hands a confirmed frame to the views of its room.
-func (l *Loop) show(f *rooms.Frame) {
-	r := l.replicas[f.Room]
-	if r == nil {
-		return
-	}
-	nowMs := l.hub.now().UnixMilli()
-	if f.Epoch > r.epoch || f.Epoch == r.epoch && f.Tick > r.tick { // a status may come with an older tick, an answer of the node with none
-		r.epoch, r.tick = f.Epoch, f.Tick
-	}
-	if f.Public != nil {
-		f.Retain()
-		if r.last != nil {
-			r.last.Release()
-		}
-		r.last = f
-	}
-	for i := range f.Seats {
-		for _, n := range f.Seats[i].Notes {
-			l.note(r, f, n)
-		}
-	}
-	next := 0
-	for _, v := range r.views {
-		for next < len(f.Seats) && f.Seats[next].Seat < v.seat {
-			next++
-		}
-		var part *rooms.SeatPart
-		if next < len(f.Seats) && f.Seats[next].Seat == v.seat && f.Seats[next].Session == v.conn.id {
-			part = &f.Seats[next]
-		}
-		v.show(f, part, nowMs)
-	}
-	for i := range f.Seats { // only now, as the last words must be shown first
-		for _, n := range f.Seats[i].Notes {
-			l.lastNote(r, n)
-		}
-	}
-	l.trim(r)
-}
-
-// show writes what a frame holds for this view: the tick, the state if the client keeps up, and what is its alone.
+// show writes what a frame holds for this view: the tick, the state if the client keeps up, and what is its alone. part may be nil.
 func (v *view) show(f *rooms.Frame, part *rooms.SeatPart, nowMs int64) {
 	if f.Status != rooms.StatusNone {
+		v.handed = 0 // a room that goes on in a new epoch has lost its mail
 		v.conn.send(&netcode.Status{Room: v.number, Status: f.Status.Wire(), Epoch: uint64(f.Epoch), Tick: f.Tick})
 	}
 	if part != nil {
-		if part.Run == v.conn.run {
-			v.applied = part.Applied
-		}
-		if part.Private != nil {
-			v.private = append(v.private[:0], part.Private...)
-		}
-		if part.Resend != 0 && part.Run == v.conn.run {
-			v.conn.send(&netcode.Resend{Room: v.number, Number: part.Resend})
-		}
+		v.take(part)
 	}
 	v.stale = v.stale || f.Public != nil
-	quiet := f.Public == nil && len(f.Seats) == 0 && f.Status == rooms.StatusNone
-	if part == nil && !v.stale && !quiet {
+	if !v.concerns(f, part) {
 		return
 	}
-	if f.Tick == 0 || f.Status != rooms.StatusNone && f.Public == nil && part == nil {
+	if part != nil && part.First > v.reliable+1 {
+		// What is missing was dropped with the room's ring, or was lost on the way here. Resuming tells which.
+		v.conn.loop.hub.stats.ReliableFull.Add(1)
+		v.conn.hangUp(netcode.CloseReliable, "reliable messages are missing")
 		return
 	}
-	v.head(f.Epoch, f.Tick)
+	v.head()
 	v.state(nowMs)
-	if part != nil && len(part.Reliable) > 0 && part.Last > v.reliable {
-		v.conn.socket.Append(part.Reliable)
+	if part != nil && part.First != 0 && part.Last > v.reliable { // a room may show again what was not acknowledged
+		v.conn.socket.Append(skip(part.Reliable, int(v.reliable+1-part.First)))
 		v.reliable = part.Last
 	}
 }
 
+// take notes what a frame says of this seat.
+func (v *view) take(part *rooms.SeatPart) {
+	v.handed = 0
+	if part.Private != nil {
+		v.private = append(v.private[:0], part.Private...)
+	}
+	if part.Run != v.conn.run {
+		return
+	}
+	v.applied = max(v.applied, part.Applied)
+	if part.Resend != 0 {
+		v.conn.send(&netcode.Resend{Room: v.number, Number: part.Resend})
+	}
+}
+
+// concerns reports whether a frame is to open the room's part of a message for this view: it has something for it, or it has nothing
+// for anybody, which shows that the room goes on. A frame that only tells of a status, or answers a request, opens none.
+func (v *view) concerns(f *rooms.Frame, part *rooms.SeatPart) bool {
+	switch {
+	case f.Tick == 0 || f.Tick < v.replica.tick:
+		return false
+	case part != nil || f.Public != nil:
+		return true
+	case f.Status != rooms.StatusNone:
+		return false
+	}
+	return v.stale || len(v.private) > 0 || len(f.Seats) == 0
+}
+
 // head opens the room's part of a message.
-func (v *view) head(epoch rooms.Epoch, tick uint64) {
-	v.conn.send(&netcode.Tick{Room: v.number, Epoch: uint64(epoch), Tick: tick, Applied: v.applied})
+func (v *view) head() {
+	l := v.conn.loop
+	l.tick = netcode.Tick{Room: v.number, Epoch: uint64(v.replica.epoch), Tick: v.replica.tick, Applied: v.applied}
+	v.conn.send(&l.tick)
 }
 
 // state writes the newest public and private value, if there is one that was not sent yet and the client keeps up.
 func (v *view) state(nowMs int64) {
-	if !v.stale && len(v.private) == 0 {
+	if !v.behind() {
 		return
 	}
 	stats := &v.conn.loop.hub.stats
@@ -204,6 +118,9 @@ func (v *view) state(nowMs int64) {
 	v.window.sent(r.tick, nowMs)
 }
 
+// behind reports whether there is a value that was not sent yet.
+func (v *view) behind() bool { return v.stale || len(v.private) > 0 }
+
 // maxStateBacklog is how much may wait in this process for a connection that is still sent states.
 const maxStateBacklog = 64 << 10
 
@@ -220,46 +137,16 @@ func (v *view) acknowledged(reliable, state uint64, nowMs int64) bool {
 		return false
 	}
 	if reliable > v.acked {
-		v.acked = reliable
-		v.post(&rooms.Mail{Type: rooms.MailAck, Number: reliable})
+		l := v.conn.loop
+		l.mail = rooms.Mail{Type: rooms.MailAck, Number: reliable}
+		if v.post(&l.mail) == nil {
+			v.acked = reliable
+		}
 	}
 	v.window.acknowledged(state, nowMs)
-	if (v.stale || len(v.private) > 0) && v.window.open(nowMs) && v.replica.tick > 0 {
-		v.head(v.replica.epoch, v.replica.tick)
+	if v.behind() && v.window.open(nowMs) && v.replica.tick > 0 {
+		v.head()
 		v.state(nowMs)
 	}
 	return true
-}
-
-// close tells the views of a room that is no more on this node and has not said farewell itself.
-func (l *Loop) close(id rooms.ID, why string) {
-	r := l.replicas[id]
-	if r == nil {
-		return
-	}
-	if why == "lost" || why == "released" {
-		why = "closed"
-	}
-	for len(r.views) > 0 {
-		v := r.views[0]
-		v.conn.send(&netcode.Left{Room: v.number, Why: why})
-		l.giveUp(v)
-	}
-	for len(r.asked) > 0 {
-		j := r.asked[0]
-		r.forget(j)
-		if j.number != 0 {
-			l.refuseJoin(j, netcode.CodeRoomEnded, "the room has ended")
-		} else if j.conn.state == stateReady {
-			l.gone(j.conn, place{j.room, j.seat}, why, nil)
-		}
-	}
-	l.trim(r)
-}
-
-// giveUp takes a view off its connection and the seat off its session.
-func (l *Loop) giveUp(v *view) {
-	v.conn.dropView(v)
-	l.hub.config.Registry.unseat(v.conn.id, place{v.replica.room.ID, v.seat})
-	l.removeView(v)
 }

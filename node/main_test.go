@@ -1,0 +1,210 @@
+package node
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"tickover.dev/netcode"
+	"tickover.dev/rooms"
+)
+
+// broken is a kind that would lose its state in a move.
+var broken = rooms.Define(&leaky{}, rooms.Config{Name: "bad name", RateHz: 1000})
+
+type leaky struct {
+	Players map[string]int
+	hidden  int
+}
+
+func (l *leaky) Step(*rooms.Tick[one]) { l.hidden++ }
+
+// Whoever mistypes three flags and writes a game that cannot move should learn of all of it at once, and not one by one.
+func TestEveryComplaintAtOnce(t *testing.T) {
+	var out, errs bytes.Buffer
+	code := Run(t.Context(), []string{
+		"--game-addr=nowhere", "--http-addr=:99999", "--public-socket=http://x/", "--loops=-1", "--shards=2000", "--conns=-1",
+		"--drain=-1s", "--jwt-key=short", "--data=/dev/null/x",
+	}, &out, &errs, count, count, broken)
+	want := `tickover: cannot start:
+  --game-addr "nowhere": want HOST:PORT: address nowhere: missing port in address
+  --http-addr ":99999": want HOST:PORT: address 99999: invalid port
+  --public-socket "http://x/": want ws://HOST/ or wss://HOST/
+  --loops -1: want 0 to 64
+  --shards 2000: want 0 to 1024
+  --conns -1: must not be negative
+  --drain -1s: want 0 to 1h
+  --jwt-key: the key has 5 bytes: HS256 wants at least 32
+  --data: mkdir /dev/null: not a directory
+  kind "count" is defined twice
+  kind "bad name":
+`
+	if got := errs.String(); code != 2 || !strings.HasPrefix(got, want) || out.Len() > 0 {
+		t.Errorf("exit %d, wrote\n%s", code, got)
+	}
+	for _, part := range []string{"Players", "hidden", "RateHz", "See tickover --help."} {
+		if !strings.Contains(errs.String(), part) {
+			t.Errorf("nothing about %s in\n%s", part, errs.String())
+		}
+	}
+}
+
+// Bad flags and bad environment are exit 2 as well, and help is no error.
+func TestFlagsAndEnvironment(t *testing.T) {
+	run := func(args ...string) (int, string) {
+		var out, errs bytes.Buffer
+		code := Run(t.Context(), args, &out, &errs, count)
+		return code, out.String() + errs.String()
+	}
+	if code, text := run("--help"); code != 0 || !strings.Contains(text, "--game-addr") || !strings.Contains(text, "$TICKOVER_GAME_ADDR") {
+		t.Errorf("exit %d: %s", code, text)
+	}
+	if code, text := run("version"); code != 0 || !strings.HasPrefix(text, "tickover ") {
+		t.Errorf("exit %d: %s", code, text)
+	}
+	for _, args := range [][]string{{"--no-such-flag"}, {"--loops=many"}, {"--drain=10"}, {"--log-format=xml"}, {"--log-level=loud"}, {"serve", "here"}} {
+		if code, text := run(args...); code != 2 || !strings.HasPrefix(text, "tickover: cannot start:\n  ") {
+			t.Errorf("%v: exit %d: %s", args, code, text)
+		}
+	}
+	t.Setenv("TICKOVER_SHARDS", "5000")
+	t.Setenv("TICKOVER_JWT_KEY", "short")
+	if code, text := run(); code != 2 || !strings.Contains(text, "--shards 5000") || !strings.Contains(text, "--jwt-key") {
+		t.Errorf("exit %d: %s", code, text)
+	}
+}
+
+// A port in use is not the configuration's fault: exit 1, and the address that is in use.
+func TestPortsInUse(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, flag := range []string{"game", "http", "admin"} {
+		args := []string{"--game-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0", "--" + flag + "-addr=" + l.Addr().String()}
+		var out, errs bytes.Buffer
+		if code := Run(t.Context(), args, &out, &errs, count); code != 1 || !strings.Contains(errs.String(), l.Addr().String()+": bind: address already in use") {
+			t.Errorf("%s: exit %d: %s", flag, code, errs.String())
+		}
+	}
+}
+
+// What a newcomer reads first.
+func TestTheGreeting(t *testing.T) {
+	greeting := func(c Config) string {
+		c.GameAddr, c.AdminAddr, c.Kinds = "127.0.0.1:0", "127.0.0.1:0", []rooms.Kind{count}
+		n := start(t, func(old *Config) { *old = c })
+		var b bytes.Buffer
+		n.greet(&b)
+		return b.String()
+	}
+	open := greeting(Config{HTTPAddr: ":0"})
+	for _, want := range []string{`is running: count`, `Play +http://localhost:\d+/`, `Game +ws://127.0.0.1:\d+/`, `Guest mode`} {
+		if !regexp.MustCompile(want).MatchString(open) {
+			t.Errorf("no %q in %s", want, open)
+		}
+	}
+	if _, ok := lanAddr(); ok != strings.Contains(open, "Phone") {
+		t.Errorf("the LAN's address, if there is one: %s", open)
+	}
+	closed := greeting(Config{HTTPAddr: "127.0.0.1:0", JWTKey: strings.Repeat("k", 32), Data: t.TempDir()})
+	if strings.Contains(closed, "Guest mode") || strings.Contains(closed, "Phone") || !strings.Contains(closed, "(0 rooms resumed)") || strings.Contains(closed, "kkkk") {
+		t.Error(closed)
+	}
+}
+
+// elsewhere is a node in another process.
+type elsewhere netip.AddrPort
+
+func (e elsewhere) GameAddr() netip.AddrPort { return netip.AddrPort(e) }
+
+// child starts the test binary as a node and gives the address of its game socket.
+func child(t *testing.T, args ...string) (*exec.Cmd, game, <-chan string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], append([]string{"--game-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0"}, args...)...)
+	cmd.Env = append(os.Environ(), asChild+"=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = cmd.Stdout
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	text := make(chan string, 1)
+	addr := make(chan string, 1)
+	go func() {
+		var all strings.Builder
+		lines := bufio.NewScanner(io.TeeReader(out, &all))
+		for lines.Scan() {
+			if m := regexp.MustCompile(`ws://(\S+)/`).FindStringSubmatch(lines.Text()); m != nil {
+				addr <- m[1]
+			}
+		}
+		text <- all.String()
+	}()
+	select {
+	case a := <-addr:
+		return cmd, elsewhere(netip.MustParseAddrPort(a)), text
+	case all := <-text:
+		t.Fatalf("the node has ended: %s", all)
+	case <-time.After(patience):
+		t.Fatal("the node does not start")
+	}
+	panic("unreachable")
+}
+
+// An orderly stop tells clients to come back, and is no error. Nobody is made to wait for one that hangs: a second signal is enough.
+func TestSignals(t *testing.T) {
+	t.Run("one", func(t *testing.T) {
+		t.Parallel()
+		cmd, n, text := child(t)
+		c, _ := enter(t, n, "ann")
+		cmd.Process.Signal(syscall.SIGTERM)
+		c.closed(netcode.CloseStopping)
+		all := <-text
+		if err := cmd.Wait(); err != nil || !strings.Contains(all, "stopping") {
+			t.Errorf("%v: %s", err, all)
+		}
+	})
+	t.Run("two", func(t *testing.T) {
+		t.Parallel()
+		cmd, n, text := child(t, "--data="+t.TempDir())
+		c, _ := enter(t, n, "ann") // does not answer the close frame, so that the stop takes its time
+		cmd.Process.Signal(syscall.SIGTERM)
+		if _, err := c.next(); err == nil {
+			t.Error("not closed")
+		}
+		cmd.Process.Signal(syscall.SIGTERM)
+		<-text
+		err := cmd.Wait()
+		if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() {
+			t.Errorf("the second signal was ignored: %v", err)
+		}
+	})
+}
+
+// A node whose engine has failed must end with an error, and say that it is not ready.
+func TestAFailureOfTheEngineEndsTheNode(t *testing.T) {
+	n := start(t, nil)
+	failed := make(chan error, 1)
+	n.watching.Go(func() { n.watch(failed) })
+	failed <- context.DeadlineExceeded
+	if err := <-n.Failed(); err == nil || !strings.Contains(err.Error(), "game socket") {
+		t.Error(err)
+	}
+	if status, _ := get(t, "http://"+n.AdminAddr().String()+"/readyz", ""); status != 503 {
+		t.Errorf("ready: %d", status)
+	}
+}
