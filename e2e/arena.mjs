@@ -29,8 +29,7 @@ async function play(page) {
   await page.waitForFunction(() => window.tickover?.position !== undefined);
   const seat = await page.evaluate(() => window.tickover.seat);
   assert(seat > 0, "has a seat");
-  const ships = await page.evaluate(() => Object.keys(window.tickover.room.state.ships).length);
-  assert(ships >= 51, `plays among ${ships - 1} bots, want 50`);
+  await page.waitForFunction(() => Object.keys(window.tickover.room.state.ships).length === 51); // 50 bots and ann
 
   await moves(page, "joined");
   await shot(page, "2-playing");

@@ -97,11 +97,10 @@ func (c *Conn) Backlog() int {
 	if c.state == stateGone {
 		return 0
 	}
-	n := c.socket.OutboundBuffered()
 	if c.out != nil {
-		n += c.out.size()
+		return c.out.ahead + c.out.size()
 	}
-	return n
+	return c.socket.OutboundBuffered()
 }
 
 // Close sends a close frame behind what is queued, waits up to Config.CloseTimeout for the peer's, and closes.
@@ -135,6 +134,7 @@ func (c *Conn) hasRoom(n int) bool {
 func (c *Conn) output() *output {
 	if c.out == nil {
 		c.out = c.loop.outputs.get()
+		c.out.ahead = c.socket.OutboundBuffered()
 		c.loop.dirty = append(c.loop.dirty, c)
 	}
 	return c.out

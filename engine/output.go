@@ -24,6 +24,7 @@ const (
 //	  │ whole frames ...      │ room │    │ payload of the open frame ...
 type output struct {
 	b     []byte
+	ahead int // bytes that gnet still held for the connection when the turn began to write to it
 	start int // first byte to send: a sealed first frame may not need all of its room
 	open  int // where the open frame's payload starts; noOpenFrame if there is none
 }

@@ -2,7 +2,6 @@ package node
 
 import (
 	"strconv"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -122,10 +121,12 @@ func (c *collector) collectRooms(ch chan<- prometheus.Metric, put func(*promethe
 	put(c.taken, prometheus.CounterValue, float64(h.TakenAway))
 	buckets, total, sum := map[float64]uint64{}, uint64(0), 0.0
 	for i, n := range h.Late.Counts {
-		bound := (time.Microsecond << i).Seconds()
+		bound := h.Late.Bound(i).Seconds()
 		total += n
-		sum += float64(n) * bound * 0.75 // the middle of the bucket
-		buckets[bound] = total
+		sum += float64(n) * bound * 0.9 // about the middle of the bucket
+		if i%4 == 3 && bound < 10 {     // what doubles is fine enough for a graph
+			buckets[bound] = total
+		}
 	}
 	ch <- prometheus.MustNewConstHistogram(c.late, total, sum, buckets)
 }

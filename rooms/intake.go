@@ -79,7 +79,11 @@ func (s *Shard) Take(m *Mail, now time.Duration) error {
 	}
 	// Inputs may fill the mailbox; what keeps seats right gets in as long as it makes sense at all.
 	limit := maxMailbox
-	if m.Type != MailInput && m.Type != MailSignal {
+	switch m.Type {
+	case MailInput, MailSignal:
+	case MailDrop:
+		limit += 8 * maxSeats // a drop that is lost is a seat that nobody gives up; there are few, each ends a connection
+	default:
 		limit += maxSeats
 	}
 	if len(c.mail.list) >= limit {

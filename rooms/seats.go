@@ -131,7 +131,10 @@ func (c *core) takeDrop(p pend) {
 
 func (c *core) takeLeave(p pend) {
 	s := c.h.Seats.Get(p.Seat)
-	if s == nil || s.Session != p.Session || p.Gen < s.Gen {
+	if s != nil && s.Session == p.Session && p.Gen < s.Gen {
+		return // of a connection that was replaced: the newer one keeps the seat
+	}
+	if s == nil || s.Session != p.Session {
 		if p.Why == "left" { // asked for twice: it is gone all the same
 			c.note(Note{Type: NoteLeft, Session: p.Session, Gen: p.Gen, Request: p.Number, Seat: p.Seat, Why: "left"})
 		}
