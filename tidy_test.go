@@ -197,7 +197,8 @@ func TestReadmeCommandsExist(t *testing.T) {
 			t.Errorf("README: make %s does not exist", m[1])
 		}
 	}
-	for _, m := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllSubmatch(readme, -1) {
+	prose := regexp.MustCompile("(?s)```.*?```").ReplaceAll(readme, nil)
+	for _, m := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllSubmatch(prose, -1) {
 		if _, err := os.Stat(string(m[1])); err != nil {
 			t.Errorf("README links to %s: %v", m[1], err)
 		}

@@ -20,6 +20,7 @@ type view struct {
 	acked    uint64 // last one acknowledged
 
 	window  window
+	shownMs int64  // when it was last sent anything of the room
 	stale   bool   // a public value was skipped
 	private []byte // a private value that was skipped
 }
@@ -49,6 +50,10 @@ func (v *view) show(f *rooms.Frame, part *rooms.SeatPart, nowMs int64) {
 		v.conn.hangUp(netcode.CloseReliable, "reliable messages are missing")
 		return
 	}
+	if v.holds(part, nowMs) {
+		return
+	}
+	v.shownMs = nowMs
 	v.head()
 	v.state(nowMs)
 	if part != nil && part.First != 0 && part.Last > v.reliable { // a room may show again what was not acknowledged
@@ -56,6 +61,15 @@ func (v *view) show(f *rooms.Frame, part *rooms.SeatPart, nowMs int64) {
 		v.reliable = part.Last
 	}
 }
+
+// holds reports whether a message may wait because it would tell a client that does not keep up of nothing but acknowledged inputs:
+// writing it would cost as much as the state that is being skipped.
+func (v *view) holds(part *rooms.SeatPart, nowMs int64) bool {
+	return v.behind() && !v.keepsUp(nowMs) && (part == nil || part.First == 0) && nowMs-v.shownMs < maxHoldMs
+}
+
+// maxHoldMs is far below the 2 s after which a client without progress sends its inputs again.
+const maxHoldMs = 250
 
 // take notes what a frame says of this seat.
 func (v *view) take(part *rooms.SeatPart) {
@@ -99,7 +113,7 @@ func (v *view) state(nowMs int64) {
 		return
 	}
 	stats := &v.conn.loop.hub.stats
-	if !v.window.open(nowMs) || v.conn.socket.Backlog() > maxStateBacklog {
+	if !v.keepsUp(nowMs) {
 		stats.StatesSkip.Add(1)
 		return
 	}
@@ -116,6 +130,11 @@ func (v *view) state(nowMs int64) {
 	v.stale = false
 	stats.StatesSent.Add(1)
 	v.window.sent(r.tick, nowMs)
+}
+
+// keepsUp reports whether the client takes what it is sent.
+func (v *view) keepsUp(nowMs int64) bool {
+	return v.window.open(nowMs) && v.conn.socket.Backlog() <= maxStateBacklog
 }
 
 // behind reports whether there is a value that was not sent yet.
@@ -144,7 +163,8 @@ func (v *view) acknowledged(reliable, state uint64, nowMs int64) bool {
 		}
 	}
 	v.window.acknowledged(state, nowMs)
-	if v.behind() && v.window.open(nowMs) && v.replica.tick > 0 {
+	if v.behind() && v.keepsUp(nowMs) && v.replica.tick > 0 {
+		v.shownMs = nowMs
 		v.head()
 		v.state(nowMs)
 	}

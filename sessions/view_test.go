@@ -32,7 +32,8 @@ func TestAWholeStateFollowsJoined(t *testing.T) {
 	}
 }
 
-// A client that reads but does not acknowledge may be a proxy's buffer: it is sent ticks, and after the window no more states.
+// A client that reads but does not acknowledge may be a proxy's buffer: after the window it is sent no more states, and of ticks only
+// as many as keep it from sending its inputs again.
 func TestUnacknowledgedStatesStopAndResumeWithTheNewest(t *testing.T) {
 	r := newRig(t, 1, nil)
 	ann, bob := r.enter(0, "ann"), r.enter(0, "bob")
@@ -58,7 +59,7 @@ func TestUnacknowledgedStatesStopAndResumeWithTheNewest(t *testing.T) {
 			}
 		}
 	}
-	if states == 0 || states > minWindowMs/50+1 || ticks != 40 {
+	if most := minWindowMs/50 + 1; states == 0 || states > most || ticks < 40*50/maxHoldMs || ticks > most+40*50/maxHoldMs {
 		t.Errorf("%d states and %d ticks in 40 ticks", states, ticks)
 	}
 	held := heldPrivate(ann) // what a client is dealt is kept as well, and only the newest
@@ -70,7 +71,7 @@ func TestUnacknowledgedStatesStopAndResumeWithTheNewest(t *testing.T) {
 	if v := all[2].(*netcode.Private).Value; string(v) != "\x27" || held == "\x27" {
 		t.Errorf("private value % x after % x", v, held)
 	}
-	if s := all[1].(*netcode.State); !slices.Contains(s.Value, 40) || all[0].(*netcode.Tick).Tick != newest {
+	if s := all[1].(*netcode.State); !slices.Contains(s.Value, 40) || all[0].(*netcode.Tick).Tick < newest {
 		t.Errorf("state % x", s.Value)
 	}
 	if r.hub.stats.StatesSkip.Load() == 0 {
@@ -94,9 +95,11 @@ func TestABackloggedConnectionIsSentNoStates(t *testing.T) {
 	p.sit("play", "a")
 	p.hear()
 	p.sock.backlog = maxStateBacklog + 1
-	p.do(1, 1, "hit", 0)
-	r.tick(1)
-	if got := names(p.hear()); !slices.Equal(got, []string{"Tick"}) {
+	for n := range uint64(maxHoldMs/50 + 1) {
+		p.do(1, n+1, "hit", 0)
+		r.tick(1)
+	}
+	if got := names(p.hear()); !slices.Equal(got, []string{"Tick"}) { // one, for the acknowledged inputs
 		t.Errorf("sent %v", got)
 	}
 	p.sock.backlog = 0
