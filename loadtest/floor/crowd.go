@@ -31,6 +31,7 @@ type CrowdConfig struct {
 	Enter   Stage         // how far they go
 	Kind    string        // of the rooms, for Joined
 	PerRoom int           // players of one room, for Joined; default 20
+	State   int           // bytes that a frame with a state has at least; default 256
 	Every   time.Duration // between two inputs of a player, in whole milliseconds; default 50 ms
 }
 
@@ -86,6 +87,9 @@ func Gather(ctx context.Context, config CrowdConfig) (*Crowd, error) {
 	}
 	if config.Every == 0 {
 		config.Every = 50 * time.Millisecond
+	}
+	if config.State == 0 {
+		config.State = stateBytes
 	}
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {

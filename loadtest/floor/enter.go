@@ -71,7 +71,7 @@ var errRefused = errors.New("refused")
 func (c *Crowd) message(i int, opcode byte, payload []byte) error {
 	p := &c.players[i]
 	if tick, ok := tickOf(payload); ok {
-		if len(payload) >= stateBytes {
+		if len(payload) >= c.config.State {
 			c.count.States++
 			if tick > p.tick {
 				c.count.Ticks += uint64(tick - p.tick)
@@ -90,7 +90,20 @@ func (c *Crowd) message(i int, opcode byte, payload []byte) error {
 			Request: 1, Mode: netcode.JoinOrCreate, Kind: c.config.Kind, Target: "room-" + strconv.Itoa(i/c.config.PerRoom),
 		})
 	case t == netcode.TypeJoined && p.stage == Welcomed:
-		return c.reached(p, Joined, nil)
+		return errors.Join(p.begin(payload), c.reached(p, Joined, nil))
 	}
 	return nil
+}
+
+// begin takes note of the tick that a player has joined at: its first state is in the same message, and wants to be acknowledged.
+func (p *player) begin(payload []byte) error {
+	var parser netcode.Parser
+	parser.Reset(payload)
+	if _, err := parser.Next(); err != nil {
+		return err
+	}
+	var m netcode.Joined
+	err := parser.Read(&m)
+	p.tick = uint32(m.Tick)
+	return err
 }
