@@ -28,6 +28,10 @@ type Config struct {
 	// Subprotocol is required in the handshake, echoed, and answered 400 when missing. Empty asks for none.
 	Subprotocol string
 
+	// Allow, if set, sees every handshake that is right otherwise; its error is answered 403. It is called on loops and
+	// must not block. Nil lets in every origin, which is right where there is nothing to protect.
+	Allow func(Opening) error
+
 	// RejectText closes senders of text messages with CodeUnsupported.
 	RejectText bool
 
@@ -42,6 +46,11 @@ type Config struct {
 
 	// BacklogCode is the close code for a full backlog. Default CodeBacklog.
 	BacklogCode uint16
+
+	// MaxExtraFrames bounds the frames a second that are no whole message: pings, pongs, fragments. Beyond it the
+	// sender is closed with CodePolicy, as they cost as much as messages and reach no handler that could count them.
+	// Default 250; negative: no bound.
+	MaxExtraFrames int
 
 	// MaxConns bounds open connections, those in the handshake included; beyond it a connection is answered 503
 	// with Retry-After. Default: the descriptor limit, raised as far as the process may, less a reserve of
@@ -101,6 +110,7 @@ func (c Config) withDefaults() Config {
 	c.SendBufferBytes = cmp.Or(c.SendBufferBytes, 64<<10)
 	c.MailboxLimit = cmp.Or(c.MailboxLimit, 16384)
 	c.TickEvery = cmp.Or(c.TickEvery, 100*time.Millisecond)
+	c.MaxExtraFrames = cmp.Or(c.MaxExtraFrames, 250)
 	c.Pace = cmp.Or(c.Pace, time.Millisecond)
 	c.stuckAfter = cmp.Or(c.stuckAfter, 10*time.Second)
 	if c.Log == nil {

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"math"
 	"net/netip"
+	"time"
 
 	"github.com/gobwas/ws"
 	"github.com/panjf2000/gnet/v2"
@@ -50,6 +52,9 @@ type Conn struct {
 	slot   int32       // its place in the roster of its state
 	state  connState
 	shut   bool // lingering: our half is shut down
+
+	second int32  // of the loop's time, in which
+	extras uint32 // so many frames came that were no whole message
 
 	announced bool // to the handler
 
@@ -158,6 +163,9 @@ func (c *Conn) enter(s connState) {
 func (c *Conn) receive(b []byte) {
 	for c.state == stateOpen || c.state == stateClosing {
 		e, rest, err := c.frames.next(b)
+		if err == nil && c.frames.extra > 0 && c.overdoes() {
+			err = errTooManyFrames
+		}
 		if err != nil {
 			c.broken(err)
 			return
@@ -168,6 +176,20 @@ func (c *Conn) receive(b []byte) {
 		b = rest
 		c.handle(e)
 	}
+}
+
+// overdoes reports whether the peer has sent more pings, pongs and fragments within this second than it may.
+func (c *Conn) overdoes() bool {
+	n := c.frames.extra
+	c.frames.extra = 0
+	if c.loop.maxExtra < 0 {
+		return false
+	}
+	if second := int32(c.loop.now / int64(time.Second)); second != c.second {
+		c.second, c.extras = second, 0
+	}
+	c.extras = min(c.extras+uint32(n), math.MaxUint16)
+	return int(c.extras) > c.loop.maxExtra
 }
 
 // handle acts on one event. Once we have said close, only the peer's close matters.

@@ -21,7 +21,7 @@ func TestMessagesCostNoAllocations(t *testing.T) {
 		open:    func(c *Conn) { opened <- c },
 		message: func(c *Conn, _ bool, p []byte) { c.Append(p); c.Append(p) },
 	}
-	s := start(t, h, nil)
+	s := start(t, h, func(c *Config) { c.MaxExtraFrames = -1 })
 	c := dial(t, s)
 	await(t, "Open", opened)
 	payload := make([]byte, 100)

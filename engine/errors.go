@@ -24,6 +24,7 @@ const (
 	CodeNoStatus      uint16 = 1005 // never sent: the peer's close frame carried no code
 	CodeAbnormal      uint16 = 1006 // never sent: there was no close frame; see Stats.Closed
 	CodeInvalidData   uint16 = 1007 // text or a close reason that is not UTF-8
+	CodePolicy        uint16 = 1008 // frames beyond Config.MaxExtraFrames
 	CodeTooBig        uint16 = 1009 // a message beyond Config.MaxMessageBytes
 	CodeInternal      uint16 = 1011 // a handler panicked
 	CodeBacklog       uint16 = 4008 // default of Config.BacklogCode

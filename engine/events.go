@@ -53,7 +53,7 @@ func (e *events) OnTraffic(socket gnet.Conn) gnet.Action {
 			_, _ = socket.Discard(used)
 		}
 	}
-	c.loop.turned()
+	c.loop.turned(c)
 	c.loop.end()
 	return gnet.None
 }

@@ -24,6 +24,7 @@ var (
 	errTextRejected    = &CloseError{Code: CodeUnsupported, Reason: "text messages are not accepted"}
 	errTextInvalid     = &CloseError{Code: CodeInvalidData, Reason: "text is not UTF-8"}
 	errReasonInvalid   = &CloseError{Code: CodeInvalidData, Reason: "close reason is not UTF-8"}
+	errTooManyFrames   = &CloseError{Code: CodePolicy, Reason: "too many pings, pongs or fragments"}
 	errMessageTooLarge = &CloseError{Code: CodeTooBig, Reason: "message over the limit"}
 )
 
@@ -68,6 +69,7 @@ type frameRules struct {
 type frameParser struct {
 	rules *frameRules
 	part  *partial
+	extra uint16 // frames since the caller last looked that were no whole message
 }
 
 // partial is an unfinished header, frame or fragmented message.
@@ -212,6 +214,9 @@ func (p *frameParser) header(b []byte) (h header, rest []byte, whole bool, err *
 
 // admit checks h against the frames before it and against the limits, before a byte of payload is waited for.
 func (p *frameParser) admit(h header) *CloseError {
+	if (h.isControl() || !h.fin || h.opcode == byte(ws.OpContinuation)) && p.extra < math.MaxUint16 {
+		p.extra++
+	}
 	if h.isControl() {
 		return nil
 	}

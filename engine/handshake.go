@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/gobwas/ws"
 )
@@ -15,6 +16,13 @@ type handshake struct {
 	path        string // "": any
 	subprotocol string // "": none
 	maxBytes    int
+	allow       func(Opening) error // nil: everybody
+}
+
+// Opening is what a handshake says of where it comes from.
+type Opening struct {
+	Host   string // as the client addresses this server, port included
+	Origin string // of the page that a browser opens the connection for; "" for clients that are no browsers
 }
 
 // refusal is an HTTP answer that is not 101. Shared values: never change them.
@@ -96,10 +104,26 @@ func (h *handshake) upgrade(request []byte, out *bytes.Buffer) *refusal {
 			return string(p) == h.subprotocol
 		}
 	}
+	var from Opening
+	u.OnHost = func(host []byte) error {
+		from.Host = string(host)
+		return nil
+	}
+	u.OnHeader = func(key, value []byte) error {
+		if strings.EqualFold(string(key), "Origin") {
+			from.Origin = string(value)
+		}
+		return nil
+	}
 	_, err := u.Upgrade(struct {
 		io.Reader
 		io.Writer
 	}{bytes.NewReader(request), out})
+	if err == nil && h.allow != nil {
+		if why := h.allow(from); why != nil {
+			return &refusal{status: http.StatusForbidden, text: why.Error()}
+		}
+	}
 	return refusalOf(err)
 }
 

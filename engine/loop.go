@@ -41,6 +41,7 @@ type Loop struct {
 	handshake    handshake
 	maxBacklog   int
 	backlogCode  uint16
+	maxExtra     int
 	silence      int64 // these in nanoseconds
 	closeTimeout int64
 

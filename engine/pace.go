@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -15,7 +16,8 @@ import (
 type pacer struct {
 	rest  time.Duration // 0: never
 	from  int64         // loop time at which the turns began to be counted
-	turns int           // of sockets since then
+	turns int           // of sockets since then, and
+	last  [4]*Conn      // the last of these: a few that are busy with themselves do not count
 	asked bool          // a rest is due when gnet has handled what it has found
 }
 
@@ -24,15 +26,16 @@ const (
 	busyTurns  = 8 // in a busyWindow: 8,000 messages a second
 )
 
-// turned counts a turn of a socket, and asks for a rest if there were many.
-func (l *Loop) turned() {
+// turned counts a turn of c, and asks for a rest if there were many of different sockets.
+func (l *Loop) turned(c *Conn) {
 	p := &l.pacer
-	if p.rest <= 0 || p.asked {
+	if p.rest <= 0 || p.asked || slices.Contains(p.last[:], c) {
 		return
 	}
 	if l.now-p.from > busyWindow {
 		p.from, p.turns = l.now, 0
 	}
+	p.last[p.turns%len(p.last)] = c
 	if p.turns++; p.turns < busyTurns {
 		return
 	}
@@ -49,6 +52,7 @@ func (t restTask) Run(context.Context) error {
 	p := &t.l.pacer
 	time.Sleep(p.rest)
 	p.asked, p.turns, p.from = false, 0, t.l.server.since()
+	clear(p.last[:])
 	t.l.rests.Add(1)
 	return nil
 }

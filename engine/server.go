@@ -84,11 +84,12 @@ func newLoop(s *Server, index int) *Loop {
 		index:        index,
 		server:       s,
 		log:          s.cfg.Log.With("loop", index),
-		handshake:    handshake{path: s.cfg.Path, subprotocol: s.cfg.Subprotocol, maxBytes: s.cfg.MaxHandshakeBytes},
+		handshake:    handshake{path: s.cfg.Path, subprotocol: s.cfg.Subprotocol, maxBytes: s.cfg.MaxHandshakeBytes, allow: s.cfg.Allow},
 		maxBacklog:   s.cfg.MaxBacklogBytes,
 		backlogCode:  s.cfg.BacklogCode,
 		silence:      int64(s.cfg.SilenceTimeout),
 		closeTimeout: int64(s.cfg.CloseTimeout),
+		maxExtra:     s.cfg.MaxExtraFrames,
 		rules:        frameRules{maxMessage: s.cfg.MaxMessageBytes, rejectText: s.cfg.RejectText},
 	}
 	l.pacer.rest = s.cfg.Pace

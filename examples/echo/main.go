@@ -42,7 +42,9 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 		Addr:            *addr,
 		MaxMessageBytes: limitBytes,
 		MaxBacklogBytes: limitBytes,
+		MaxExtraFrames:  -1,
 		SilenceTimeout:  -1,
+		Pace:            -1,
 		Log:             slog.New(slog.NewTextHandler(stderr, nil)),
 		New:             func(*engine.Loop) engine.Handler { return echo{} },
 	})
