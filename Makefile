@@ -6,6 +6,7 @@ SECONDS_EACH ?= 20
 BOTS ?= 200
 ROOMS ?= 10
 DURATION ?= 30s
+SEEDS ?= 2000
 
 .PHONY: help
 help: ## list the targets
@@ -22,7 +23,8 @@ run: build ## a server with the example games; rooms and sessions are kept in ./
 
 .PHONY: test
 test: deps ## all tests: Go with -race, TypeScript, the browser; installs what is missing where it may
-	$(GO) test -race -timeout 9m ./...
+	@$(GO) run ./scripts/gotest -may-skip TestTenThousandRooms,TestSimulation,TestSteady -race -timeout 9m ./...
+	@$(GO) run ./scripts/gotest ./rooms -sim.seeds $(SEEDS)
 	@scripts/typescript.sh test
 
 .PHONY: lint

@@ -2,6 +2,7 @@ package roomtest
 
 import (
 	"errors"
+	"log/slog"
 	"slices"
 
 	"tickover.dev/rooms"
@@ -39,7 +40,7 @@ func (r *Room) follow(from int) (steps int, ok bool) {
 	entries := slices.Clone(start.entries)
 	last := &entries[len(entries)-1]
 	last.Horizon = last.ID.Tick // resume exactly here, not behind what might have been shown
-	s := newShard()
+	s := newShard(slog.New(slog.DiscardHandler))
 	claim := rooms.Entry{Room: r.id, ID: rooms.EntryID{Epoch: start.epoch + 1}, Prev: last.ID, Kind: rooms.EntryClaim}
 	if err := s.Adopt(r.id, r.kind, claim.ID.Epoch, 0, append(entries, claim), false, start.now); err != nil {
 		r.tb.Errorf("resume from tick %d: %v", start.tick, err)

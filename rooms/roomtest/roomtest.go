@@ -17,21 +17,23 @@ import (
 
 // Room is one room under test.
 type Room struct {
-	tb       testing.TB
-	kind     *rooms.Kind
-	id       rooms.ID
-	shard    *rooms.Shard
-	journal  *memjournal.Journal
-	now      time.Duration
-	players  []*Player
-	public   []byte
-	mail     []rooms.Mail // since the last step
-	history  []moment
-	ended    *rooms.Ended
-	gen      uint64
-	answers  map[uint64]rooms.Note
-	tickets  uint64
-	requests uint64
+	tb      testing.TB
+	kind    *rooms.Kind
+	id      rooms.ID
+	shard   *rooms.Shard
+	journal *memjournal.Journal
+	now     time.Duration
+	players []*Player
+	public  []byte
+	mail    []rooms.Mail // since the last step
+	history []moment
+	ended   *rooms.Ended
+	gen     uint64
+
+	faultsAllowed bool
+	answers       map[uint64]rooms.Note
+	tickets       uint64
+	requests      uint64
 }
 
 // moment is one step, as the proof at the end needs it.
@@ -53,14 +55,14 @@ func New(tb testing.TB, kind rooms.Kind, options any) *Room {
 		tb.Fatal(err)
 	}
 	r := &Room{tb: tb, kind: &kind, id: id, journal: memjournal.New(), answers: map[uint64]rooms.Note{}}
-	r.shard = newShard()
+	r.shard = newShard(slog.New(faults{r}))
 	r.post(rooms.Mail{Type: rooms.MailCreate, Kind: r.kind, Name: "key", Body: encode(tb, options), Epoch: 1, Nonce: 1})
 	tb.Cleanup(r.prove)
 	return r
 }
 
-func newShard() *rooms.Shard {
-	return rooms.NewShard(slog.New(slog.DiscardHandler), func() (uint64, uint64) { return 1, 2 })
+func newShard(log *slog.Logger) *rooms.Shard {
+	return rooms.NewShard(log, func() (uint64, uint64) { return 1, 2 })
 }
 
 // Signal sends the room a signal, steps, and gives the code of its refusal, or "".
