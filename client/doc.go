@@ -1,7 +1,7 @@
 // Package client is one player's side of tickover: a connection that comes back, a session that survives it, and seats in rooms.
 // It is for bots, tools and games written in Go, and speaks docs/PROTOCOL.md and nothing else.
 //
-//	c, err := client.Dial(ctx, client.Config{URL: "ws://localhost:7350/", Name: "ada"})
+//	c, err := client.Dial(ctx, client.Config{URL: "ws://localhost:7777/", Name: "ada"})
 //	room, err := c.JoinOrCreate(ctx, "arena", "lobby", nil, client.Handler{OnFrame: draw})
 //	number, err := room.Send(Keys{Up: true})
 //

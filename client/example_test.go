@@ -9,9 +9,12 @@ import (
 
 // Enter a room by its key, show what happens there, and play.
 func Example() {
-	type keys struct{ DX, DY float64 }
+	type keys struct {
+		DX float64 `msgpack:"dx"`
+		DY float64 `msgpack:"dy"`
+	}
 	ctx := context.Background()
-	c, err := client.Dial(ctx, client.Config{URL: "ws://localhost:7350/", Name: "ada"})
+	c, err := client.Dial(ctx, client.Config{URL: "ws://localhost:7777/", Name: "ada"})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -130,19 +130,23 @@ func (c *Codec) Append(dst []byte, p unsafe.Pointer) []byte {
 // Decode replaces the value at p, which must be of c's type, by the one in src. All of src must be one value. Nothing
 // of the old value is kept or written to, nor is any part of src referred to afterwards; strings that stay equal may
 // be shared. After an error, which is a [*DecodeError], the value at p is valid Go but its content is arbitrary.
-func (c *Codec) Decode(src []byte, p unsafe.Pointer) error { return c.decode(src, p, false) }
+func (c *Codec) Decode(src []byte, p unsafe.Pointer) error { return c.decode(src, p, false, false) }
 
 // DecodeReuse is [Codec.Decode] into the memory that the value at p already has: slices keep their arrays where these
 // are large enough. It is only for values that nothing but the codec has ever written and nobody else refers to, since
 // of two slices that share an array one would overwrite the other.
-func (c *Codec) DecodeReuse(src []byte, p unsafe.Pointer) error { return c.decode(src, p, true) }
+func (c *Codec) DecodeReuse(src []byte, p unsafe.Pointer) error { return c.decode(src, p, true, false) }
+
+// DecodeOver is [Codec.Decode] for options: fields of structs that are missing in src keep the values that they have, so that a
+// caller can set defaults first.
+func (c *Codec) DecodeOver(src []byte, p unsafe.Pointer) error { return c.decode(src, p, false, true) }
 
 // readers keeps a Reader from being allocated for every call: it escapes through Funcs.Decode.
 var readers = sync.Pool{New: func() any { return new(Reader) }}
 
-func (c *Codec) decode(src []byte, p unsafe.Pointer, reuse bool) error {
+func (c *Codec) decode(src []byte, p unsafe.Pointer, reuse, keep bool) error {
 	r := readers.Get().(*Reader)
-	*r = Reader{src: src, reuse: reuse}
+	*r = Reader{src: src, reuse: reuse, keep: keep}
 	err := c.read(r, p)
 	if err == nil && r.pos < len(src) {
 		err = problem(ErrTrailing, "%d bytes after the value", len(src)-r.pos)

@@ -217,7 +217,7 @@ func (c *Codec) readStruct(r *Reader, p unsafe.Pointer) error {
 		next = i + 1
 	}
 	for i := range c.fields {
-		if seen[i/64]&(1<<(i%64)) == 0 {
+		if !r.keep && seen[i/64]&(1<<(i%64)) == 0 {
 			f := &c.fields[i]
 			f.codec.Zero(unsafe.Add(p, f.offset))
 		}

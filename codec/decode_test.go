@@ -221,3 +221,27 @@ func TestReaderReadsEveryShape(t *testing.T) {
 		}
 	}
 }
+
+func TestDecodeOverKeepsWhatIsMissing(t *testing.T) {
+	// Without it, defaults that a program sets before it decodes options are lost as soon as one option is given.
+	type inner struct{ A, B int }
+	type options struct {
+		Bots int
+		Name string
+		In   inner
+	}
+	v := options{Bots: 12, Name: "x", In: inner{A: 1, B: 2}}
+	c, err := codec.For(reflect.TypeFor[options]())
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := codec.AppendMapLen(nil, 2)
+	src = codec.AppendString(codec.AppendString(src, "Name"), "y")
+	src = codec.AppendUint(codec.AppendString(codec.AppendMapLen(codec.AppendString(src, "In"), 1), "B"), 7)
+	if err := c.DecodeOver(src, unsafe.Pointer(&v)); err != nil {
+		t.Fatal(err)
+	}
+	if want := (options{Bots: 12, Name: "y", In: inner{A: 1, B: 7}}); v != want {
+		t.Errorf("%+v, want %+v", v, want)
+	}
+}

@@ -13,6 +13,7 @@ type Reader struct {
 	pos   int
 	depth int
 	reuse bool
+	keep  bool // fields that are missing keep what they hold
 }
 
 // NewReader gives a reader at the start of src, which it does not copy.

@@ -344,7 +344,9 @@ func TestAPingFloodIsBoundedByTheBacklog(t *testing.T) {
 	// Without it, pings are a way to make us hold any number of pongs.
 	causes := make(chan error, 1)
 	s := start(t, &hooks{closed: func(_ *Conn, err error) { causes <- err }},
-		func(c *Config) { c.MaxBacklogBytes, c.MaxExtraFrames, c.CloseTimeout = 64<<10, -1, 100*time.Millisecond })
+		func(c *Config) {
+			c.MaxBacklogBytes, c.MaxExtraFrames, c.CloseTimeout = 64<<10, -1, 100*time.Millisecond
+		})
 	c := dial(t, s)
 	flood := bytes.Repeat(clientFrame(true, ws.OpPing, make([]byte, 125)), 1000)
 	go func() {

@@ -58,7 +58,7 @@ type Event[In any] struct {
 }
 
 // Decode decodes the body of Created (options), Joined (what Admit returned, or the join's options), Signal and Done into v,
-// a pointer. An empty body leaves v as it is.
+// a pointer. What the body does not say leaves v as it is: set defaults first.
 func (e Event[In]) Decode(v any) error { return decodeAny(e.raw, v) }
 
 // Tick is one step as the game sees it. It is valid until Step returns.

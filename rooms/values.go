@@ -90,11 +90,12 @@ func decodeAny(raw []byte, v any) error {
 	if err != nil {
 		return err
 	}
-	return c.Decode(raw, rv.UnsafePointer())
+	return c.DecodeOver(raw, rv.UnsafePointer())
 }
 
 // Encode appends v to dst as msgpack. It panics on what msgpack cannot hold.
 func Encode(dst []byte, v any) []byte { return appendAny(dst, v) }
 
-// Decode decodes msgpack into v, a pointer to a type that a state may hold. Empty bytes and nil leave v as it is.
+// Decode decodes msgpack into v, a pointer to a type that a state may hold. Empty bytes and nil leave v as it is, and
+// so does a map every field that it does not name.
 func Decode(raw []byte, v any) error { return decodeAny(raw, v) }

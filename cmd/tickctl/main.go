@@ -1,6 +1,6 @@
 // Command tickctl is the operator's tool: it plays load against running nodes and judges what it sees.
 //
-//	tickctl soak --url ws://localhost:7350/ --bots 200 --rooms 10 --duration 1m
+//	tickctl soak --url ws://localhost:7777/ --bots 200 --rooms 10 --duration 1m
 //
 // It exits with 0 if all is well, 1 if a fault was found or the command failed, and 2 if its flags make no sense.
 package main

@@ -62,3 +62,16 @@ func TestSignalEndsTheRoom(t *testing.T) {
 		t.Fatal("the room goes on")
 	}
 }
+
+// A page that asks for no number of bots gets a lively room, whether it sends no options or empty ones.
+func TestEmptyOptionsKeepTheDefaultBots(t *testing.T) {
+	for _, options := range []any{nil, struct{}{}} {
+		r := roomtest.New(t, Kind, options)
+		r.Join("ann")
+		r.Wait(time.Second)
+		v := roomtest.Public[View](r)
+		if n := v.Ships.Len(); n != 13 {
+			t.Errorf("options %v: %d ships, want 12 bots and ann", options, n)
+		}
+	}
+}

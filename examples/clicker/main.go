@@ -7,7 +7,9 @@ import (
 )
 
 // Clicker is the state of a room. Its exported fields are saved, moved and compared by the framework.
-type Clicker struct{ Clicks rooms.Seats[int] }
+type Clicker struct {
+	Clicks rooms.Seats[int] `msgpack:"clicks"`
+}
 
 // Click is what a player sends.
 type Click struct{}
@@ -29,4 +31,6 @@ func (c *Clicker) Step(t *rooms.Tick[Click]) {
 	}
 }
 
-func main() { node.Main(rooms.Define(&Clicker{}, rooms.Config{Name: "clicker"})) }
+var kind = rooms.Define(&Clicker{}, rooms.Config{Name: "clicker"})
+
+func main() { node.Main(kind) }

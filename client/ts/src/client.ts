@@ -8,7 +8,7 @@ import type { ClientEvents, ClientOptions, ConnectionStatus, CreateOptions } fro
 import * as protocol from "./protocol.js";
 import { isInSection, JoinMode, type ServerMessage } from "./protocol.js";
 import { Pulse } from "./pulse.js";
-import { afterClose, GOOD_AFTER_MS, OwnClose, waitMs } from "./reconnect.js";
+import { afterClose, GOOD_AFTER_MS, OwnClose, waitMs, wakeMs } from "./reconnect.js";
 import { Requests } from "./requests.js";
 import { type AnyRoom, type LeftInfo, Room, type RoomHost } from "./room.js";
 
@@ -129,14 +129,14 @@ export class Client {
     if (this.status.is === "closed") return Promise.reject(closedError());
     return new Promise((resolve, reject) => {
       this.#resumes.push({ until: performance.now() + RESUME_MS, resolve, reject });
-      this.connect();
+      this.#begin();
       this.#settleResumes(performance.now());
     });
   }
 
-  /** Connects now; joining does it by itself. */
+  /** Connects now instead of when it is needed or when the back-off has passed; joining and losses do it by themselves. */
   connect(): void {
-    if (this.status.is === "idle") this.#dial();
+    if (this.status.is === "idle" || this.status.is === "waiting") this.#dial();
   }
 
   /**
@@ -156,12 +156,17 @@ export class Client {
 
   async #ask<R>(request: () => Promise<R>): Promise<R> {
     if (this.status.is === "closed") throw closedError();
-    this.connect();
+    this.#begin();
     this.#flushSoon();
     return await request();
   }
 
   // ---- connection ----
+
+  /** A request does not cut a back-off short. */
+  #begin(): void {
+    if (this.status.is === "idle") this.#dial();
+  }
 
   #dial(): void {
     const Socket = this.#options.WebSocket ?? (globalThis.WebSocket as unknown as SocketConstructor | undefined);
@@ -207,7 +212,7 @@ export class Client {
     const next = afterClose(code);
     if (next === "stop") return this.#end(code, reason);
     if (next === "new_session") this.#loseSession();
-    const inMs = waitMs(code, this.#attempt, Math.random());
+    const inMs = waitMs(code, this.#attempt, this.#rooms.size + this.#expected.size > 0, Math.random());
     this.#attempt++;
     this.#retryAt = now + inMs;
     this.#setStatus({ is: "waiting", attempt: this.#attempt, inMs });
@@ -250,7 +255,7 @@ export class Client {
   }
 
   #wake(): void {
-    if (this.status.is === "waiting") this.#retryAt = 0;
+    if (this.status.is === "waiting") this.#retryAt = Math.min(this.#retryAt, performance.now() + wakeMs(Math.random()));
     this.#beat();
   }
 

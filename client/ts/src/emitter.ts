@@ -28,12 +28,19 @@ export class Emitter<E extends EventMap> {
 
   /** Calls every listener; one that throws is logged and does not keep the others from being called. */
   emit<K extends keyof E>(log: Log, name: K, ...args: E[K]): void {
-    for (const listener of [...(this.#listeners.get(name) ?? [])]) {
-      try {
-        (listener as (...args: E[K]) => void)(...args);
-      } catch (error) {
-        log("error", `a listener of "${String(name)}" threw`, error);
-      }
+    for (const listener of [...(this.#listeners.get(name) ?? [])]) this.#call(log, name, listener, args);
+  }
+
+  /** Calls this one listener, unless it was taken off meanwhile. */
+  emitTo<K extends keyof E>(log: Log, name: K, listener: (...args: E[K]) => void, ...args: E[K]): void {
+    if (this.#listeners.get(name)?.has(listener)) this.#call(log, name, listener, args);
+  }
+
+  #call<K extends keyof E>(log: Log, name: K, listener: unknown, args: E[K]): void {
+    try {
+      (listener as (...args: E[K]) => void)(...args);
+    } catch (error) {
+      log("error", `a listener of "${String(name)}" threw`, error);
     }
   }
 }

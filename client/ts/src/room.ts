@@ -83,6 +83,7 @@ export class Room<State = unknown, Input = unknown, Events extends object = Reco
   readonly #emitter = new Emitter<RoomEvents<State, Private>>();
   readonly #named = new Emitter<{ [name: string]: [value: unknown] }>();
   readonly #requests = new Map<number, Waiting>(); // by input number; at most WINDOW
+  readonly #newest: { [K in keyof RoomEvents<State, Private>]?: RoomEvents<State, Private>[K] } = {}; // of "state" and "private": for new listeners
   #heldEvents: { name: string; value: unknown }[] = [];
   #outbox: Outbox;
   #receipts: Receipts;
@@ -105,10 +106,14 @@ export class Room<State = unknown, Input = unknown, Events extends object = Reco
     this.#number = m.room;
   }
 
-  /** Calls `listener` at every such event; returns the function that stops it. Events before the first listener are kept (up to 256) and delivered to it. */
+  /**
+   * Calls `listener` at every such event; returns the function that stops it. A listener of "state" or "private" is called at once
+   * with the newest (in a microtask) if there is one. Events before the first listener are kept (up to 256) and delivered to it.
+   */
   on<K extends keyof RoomEvents<State, Private>>(name: K, listener: (...args: RoomEvents<State, Private>[K]) => void): () => void {
     const off = this.#emitter.on(name, listener);
     if (name === "event") queueMicrotask(() => this.#releaseEvents());
+    this.#repeat(name, listener);
     return off;
   }
 
@@ -174,6 +179,7 @@ export class Room<State = unknown, Input = unknown, Events extends object = Reco
     this.epoch = Math.max(this.epoch, m.epoch);
     if (m.seat !== this.seat) {
       this.seat = m.seat;
+      delete this.#newest.private; // it was the old seat's
       this.#interrupt("left", "a new seat was taken in the room");
       this.#outbox = new Outbox(m.applied);
       this.#receipts = new Receipts(m.reliable);
@@ -210,12 +216,14 @@ export class Room<State = unknown, Input = unknown, Events extends object = Reco
         if (!this.#show()) return true;
         this.state = m.value as State;
         this.#receipts.sawState(this.tick);
-        this.#emit("state", this.state, this.tick);
+        this.#newest.state = [this.state, this.tick];
+        this.#emit("state", ...this.#newest.state);
         return true;
       case "private":
         if (this.#stale) return true;
         this.private = m.value as Private;
-        this.#emit("private", this.private, this.tick);
+        this.#newest.private = [this.private, this.tick];
+        this.#emit("private", ...this.#newest.private);
         return true;
       default:
         return this.#reliable(m);
@@ -306,6 +314,12 @@ export class Room<State = unknown, Input = unknown, Events extends object = Reco
     const refusal = new Refusal(m.code, m.message);
     if (waiting) waiting.reject(refusal);
     else this.#emit("refusal", refusal, m.input);
+  }
+
+  /** One that arrived before the microtask has reached the listener by itself. */
+  #repeat<K extends keyof RoomEvents<State, Private>>(name: K, listener: (...args: RoomEvents<State, Private>[K]) => void): void {
+    const newest: RoomEvents<State, Private>[K] | undefined = this.#newest[name];
+    if (newest) queueMicrotask(() => this.#newest[name] === newest && this.#emitter.emitTo(this.#host.log, name, listener, ...newest));
   }
 
   #listensToEvents(): boolean {

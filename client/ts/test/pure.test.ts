@@ -4,20 +4,22 @@ import { Allowance } from "../src/allowance.js";
 import { Heartbeat } from "../src/heartbeat.js";
 import { KeepsakeStore } from "../src/keepsake.js";
 import { Receipts } from "../src/receipts.js";
-import { afterClose, backoffMs, waitMs } from "../src/reconnect.js";
+import { afterClose, backoffMs, waitMs, wakeMs } from "../src/reconnect.js";
 import { memoryStorage } from "./fakeserver.js";
 
-test("back-off doubles up to twenty seconds with full jitter", () => {
-  const bounds = [0, 1, 2, 3, 4, 5, 6, 50].map((attempt) => backoffMs(attempt, 0.999999) + 1);
-  assert.deepEqual(bounds, [500, 1000, 2000, 4000, 8000, 16000, 20000, 20000]);
-  assert.equal(backoffMs(9, 0), 0);
+test("back-off doubles up to twenty seconds with full jitter, or to five while a seat is held", () => {
+  const bounds = (seated: boolean): number[] => [0, 1, 2, 3, 4, 5, 6, 50].map((attempt) => backoffMs(attempt, seated, 0.999999) + 1);
+  assert.deepEqual(bounds(false), [500, 1000, 2000, 4000, 8000, 16000, 20000, 20000]);
+  assert.deepEqual(bounds(true), [500, 1000, 2000, 4000, 5000, 5000, 5000, 5000]);
+  assert.equal(backoffMs(9, true, 0), 0);
+  assert.ok(wakeMs(0) === 0 && wakeMs(0.999999) < 250);
 });
 
 test("close codes are taken by their ranges", () => {
   for (const code of [1001, 1005, 1006, 1011, 1012, 1013, 1014, 4000, 4009, 4499, 3002]) assert.equal(afterClose(code), "reconnect", String(code));
   for (const code of [1000, 1002, 1003, 1007, 1008, 1009, 1010, 4500, 4503, 4999]) assert.equal(afterClose(code), "stop", String(code));
   assert.equal(afterClose(4504), "new_session");
-  assert.ok(waitMs(4504, 0, 0.99) < 100 && waitMs(4504, 3, 0.99) > 1000, "a second one in a row waits like any other");
+  assert.ok(waitMs(4504, 0, false, 0.99) < 100 && waitMs(4504, 3, false, 0.99) > 1000, "a second one in a row waits like any other");
 });
 
 test("reliable messages pass once and in order", () => {

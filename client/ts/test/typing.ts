@@ -2,26 +2,27 @@
 import { Client, type Room } from "../src/index.js";
 
 type State = { clicks: Record<number, number> };
-type Input = { click: true };
+type Input = Record<string, never>;
+type Clicker = Room<State, Input>;
+type Move = { cell: number };
 type Events = { winner: { seat: number } };
-type Clicker = Room<State, Input, Events>;
 
-export async function typing(draw: (state: State, tick: number) => void, cheer: (seat: number) => void): Promise<void> {
+export async function typing(draw: (state: State, tick: number) => void, goodbye: (why: string, result: unknown) => void): Promise<void> {
   const client = new Client("ws://localhost:7777/", { name: "ann" });
   const [kept] = await client.resume();
   const room: Clicker = kept ?? (await client.joinOrCreate("clicker", "lobby"));
   room.on("state", (state, tick) => draw(state, tick));
-  room.onEvent("winner", ({ seat }) => cheer(seat));
-  room.send({ click: true });
-  const score = await room.request<number>({ click: true });
-  score.toFixed();
+  room.send({});
+  room.on("left", ({ why, result }) => goodbye(why, result));
   // @ts-expect-error an input of another game
   room.send({ clack: true });
-  // @ts-expect-error an event that there is not
-  room.onEvent("loser", () => {});
   // @ts-expect-error the field is not in the state
   room.on("state", (state) => state.score);
-  const typed = await client.create<State, Input, Events>("clicker", { key: "k" });
+  const typed = await client.create<State, Move, Events>("board", { key: "k" });
+  typed.onEvent("winner", ({ seat }) => seat.toFixed());
+  // @ts-expect-error an event that there is not
+  typed.onEvent("loser", () => {});
+  (await typed.request<number>({ cell: 4 })).toFixed();
   // @ts-expect-error state may not have come yet
   typed.state.clicks;
   client.on("status", (s) => s.is === "waiting" && s.inMs.toFixed());
