@@ -129,7 +129,7 @@ export class Client {
     if (this.status.is === "closed") return Promise.reject(closedError());
     return new Promise((resolve, reject) => {
       this.#resumes.push({ until: performance.now() + RESUME_MS, resolve, reject });
-      this.#begin();
+      if (this.status.is === "idle") this.#dial();
       this.#settleResumes(performance.now());
     });
   }
@@ -156,17 +156,12 @@ export class Client {
 
   async #ask<R>(request: () => Promise<R>): Promise<R> {
     if (this.status.is === "closed") throw closedError();
-    this.#begin();
+    if (this.status.is === "idle") this.#dial(); // a request does not cut a back-off short
     this.#flushSoon();
     return await request();
   }
 
   // ---- connection ----
-
-  /** A request does not cut a back-off short. */
-  #begin(): void {
-    if (this.status.is === "idle") this.#dial();
-  }
 
   #dial(): void {
     const Socket = this.#options.WebSocket ?? (globalThis.WebSocket as unknown as SocketConstructor | undefined);

@@ -135,6 +135,30 @@ test("connect() cuts the back-off short", async (t) => {
   await eventually("the seat", () => room.status === "playing");
 });
 
+test("the network's or the page's return ends the wait", async (t) => {
+  // A laptop that wakes up should not sit out the back-off of its sleep.
+  t.mock.method(Math, "random", () => 0.999);
+  const page = Object.assign(new EventTarget(), { visibilityState: "visible" });
+  const window = new EventTarget();
+  Object.assign(globalThis, { document: page, window });
+  t.after(() => { Object.assign(globalThis, { document: undefined, window: undefined }); });
+  const { client, peer } = await play();
+  let last = peer;
+  for (const back of [() => window.dispatchEvent(new Event("online")), () => page.dispatchEvent(new Event("visibilitychange"))]) {
+    for (;;) {
+      last.drop();
+      await eventually("the wait", () => client.status.is === "waiting");
+      if (client.status.is === "waiting" && client.status.inMs > 900) break;
+      client.connect();
+      last = await server.accept();
+    }
+    const at = performance.now();
+    back();
+    last = await server.accept();
+    assert.ok(performance.now() - at < 700, "the whole back-off was waited for");
+  }
+});
+
 test("a lost connection is resumed with the seat, and nothing is applied or heard twice", async () => {
   const { client, peer, room } = await play();
   const heard: unknown[] = [];

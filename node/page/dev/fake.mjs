@@ -134,7 +134,7 @@ class Board {
   }
 }
 
-/** Starts both servers on free ports. `cut` ends all connections, `refuse` those to come as well. */
+/** Starts both servers on free ports. `cut` ends all connections, `refuse` those to come as well; `serve` says what the list of kinds is. */
 export async function startFake() {
   const rooms = new Map(); // key -> { id, kind, key, game, seats }
   const sessions = new Map(); // session -> { secret, name, seats: Map(room -> seat record) }
@@ -142,9 +142,11 @@ export async function startFake() {
   let refusing = false;
   let count = 0;
   let epoch = Date.now();
+  let kinds; // undefined: the list is not to be had
 
   const files = createServer((request, response) => {
     const name = new URL(request.url, "http://x").pathname.slice(1) || "index.html";
+    if (name === "v1/kinds") return kinds ? response.end(JSON.stringify({ kinds })) : response.writeHead(404).end();
     try {
       response.setHeader("content-type", TYPES[extname(name)] ?? "text/plain");
       response.end(readFileSync(join(here, "../dist", name)));
@@ -185,6 +187,12 @@ export async function startFake() {
     attach(socket, seat, request, 0);
   }
 
+  function end(room) {
+    rooms.delete(`${room.kind}/${room.key}`);
+    for (const session of sessions.values()) session.seats.delete(room);
+    for (const seat of room.seats.splice(0)) seat.socket?.say([18, 0, seat.short, "ended", null]);
+  }
+
   function hello(socket, [, , run, token, id, secret]) {
     socket.run = run;
     const known = sessions.get(id);
@@ -208,6 +216,7 @@ export async function startFake() {
     if (seat.room.game.rate > 0) return;
     seat.room.game.tick++;
     flush(seat.room, ...(refused ? [[seat.seat, (n) => [24, n, seat.run, number, ...refused]]] : []));
+    if (seat.room.game.s.over) end(seat.room);
   }
 
   server.on("connection", (socket) => {
@@ -251,6 +260,9 @@ export async function startFake() {
     rooms,
     refuse(on) {
       refusing = on;
+    },
+    serve(list) {
+      kinds = list;
     },
     cut() {
       epoch++;

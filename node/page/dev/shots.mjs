@@ -21,6 +21,7 @@ try {
   await arena();
   await phone();
   await board();
+  await start();
 } finally {
   await browser.close();
   fake.stop();
@@ -73,6 +74,7 @@ async function arena() {
   fake.cut();
   await page.getByTestId("overlay").waitFor({ state: "visible" });
   await page.waitForFunction(() => /Reconnecting in/.test(document.querySelector("#overlay-text").textContent));
+  await page.getByRole("button", { name: "Try now" }).waitFor();
   await page.waitForTimeout(350); // the card has faded in
   await shot(page, "desktop-reconnecting");
   fake.refuse(false);
@@ -121,19 +123,45 @@ async function board() {
   await ann.getByTestId("ttt-play").click();
   await ann.getByTestId("ttt").waitFor();
   await shot(ann, "ttt-waiting");
+  await ann.getByTestId("copy").click({ trial: true }); // the board lies over the bar
   const bo = await open(PHONE, "&name=bo", "#ttt-calm-fern-42");
   await bo.getByTestId("ttt-play").click();
   const move = async (page, cell) => {
     await page.locator(`[data-testid=cell-${cell}]:enabled`).click();
     await page.waitForFunction((c) => document.querySelector(`[data-testid=cell-${c}] svg`), cell);
   };
+  const eve = await open(DESKTOP, "&name=eve", "#ttt-calm-fern-42");
+  await eve.getByTestId("ttt-play").click();
+  await eve.getByText("That room is full: try another one.").waitFor();
+  assert.equal(await eve.getByTestId("ttt-play").textContent(), "Open a board");
+  await shot(eve, "ttt-full");
+  await eve.getByTestId("ttt-play").click();
+  await eve.getByTestId("ttt").waitFor();
+  await eve.getByTestId("leave").click();
+  await eve.getByTestId("ttt-play").waitFor();
+  const tall = await ann.getByTestId("cell-0").boundingBox();
   for (const [page, cell] of [[ann, 4], [bo, 0], [ann, 2], [bo, 8]]) await move(page, cell);
   await ann.locator("[data-testid=cell-6]:enabled").waitFor();
   await ann.waitForTimeout(500);
   await shot(ann, "ttt-playing");
+  assert.deepEqual(await ann.getByTestId("cell-0").boundingBox(), tall, "a mark does not stretch its row");
   await move(ann, 6);
   await bo.getByText("ann wins.").waitFor();
   await bo.waitForTimeout(500);
   await shot(bo, "ttt-phone-over");
   await shot(ann, "ttt-won");
+  for (const page of [ann, bo]) assert.equal(await page.getByTestId("overlay").isVisible(), false, "the board itself says that it is over");
+  await ann.getByText("New board").click();
+  await ann.getByText("Copy the link").waitFor();
+}
+
+async function start() {
+  fake.serve([{ name: "tictactoe", seats: 2 }]);
+  const one = await open(DESKTOP, "");
+  await one.getByTestId("ttt-play").waitFor();
+  assert.equal(await one.getByTestId("play").isVisible(), false, "no card for what is not served");
+  fake.serve([{ name: "clicker", seats: 20 }, { name: "probe", seats: 2, hidden: true }]);
+  const other = await open(DESKTOP, "");
+  await other.getByText("This server has: clicker (20 seats).").waitFor();
+  await shot(other, "desktop-other");
 }

@@ -5,6 +5,7 @@ import { byId, setText } from "./dom.js";
 import { Effects } from "./effects.js";
 import type { ArenaEvents, ArenaInput, ArenaState } from "./games.js";
 import { Hud, Stats } from "./hud.js";
+import { shownName } from "./names.js";
 import { Timeline } from "./timeline.js";
 import { View } from "./view.js";
 
@@ -39,7 +40,6 @@ export class Arena {
       room.on("state", (state, tick) => this.#arrived(state, tick)),
       room.onEvent("down", ({ seat, by }) => this.#down(seat, by)),
     ];
-    if (room.state) this.#arrived(room.state, room.tick);
     this.#canvas.tabIndex = 0;
     this.#canvas.focus({ preventScroll: true });
     for (const id of ["scores", "feed", "map"]) byId(id).hidden = false;
@@ -77,7 +77,7 @@ export class Arena {
     const ship = state?.ships[seat];
     if (!state || !ship) return;
     const own = this.room.seat;
-    if (seat === own) this.#downBy = state.ships[by]?.name ?? "";
+    if (seat === own) this.#downBy = shownName(state.ships[by]?.name ?? "", by);
     const { x, y } = ship; // where it fell, not where it will come back
     this.#effects.later(performance.now() + this.#timeline.delayMs, () => this.#effects.burst(x, y, colorOf(seat, ship, own)));
     this.#hud.killed(state, seat, by, own);
@@ -104,7 +104,7 @@ export class Arena {
     const own = this.room.seat;
     this.#hud.scores(state, own);
     this.#hud.map(state, own);
-    if (this.#stats.update(this.client, this.room)) this.#hud.news(`a new owner carries on at tick ${this.room.tick}`);
+    if (this.#stats.update(this.client, this.room)) this.#hud.news(`the room carries on at tick ${this.room.tick}`);
     const down = byId("down");
     down.hidden = state.ships[own]?.up !== false;
     if (!down.hidden) setText(down, this.#downBy ? `Shot down by ${this.#downBy}. Back in a moment.` : "Back in a moment.");

@@ -2,6 +2,7 @@ import type { Client, AnyRoom } from "tickover";
 import { colorOf } from "./colors.js";
 import { byId, make, setText } from "./dom.js";
 import type { ArenaState } from "./games.js";
+import { shownName } from "./names.js";
 
 const TOP = 8;
 const FEED = 5;
@@ -12,7 +13,7 @@ export class Stats {
   #epoch = 0;
   #moves = 0;
 
-  /** True when another node has taken the room over since the last call. */
+  /** True when a server has taken the room up again since the last call. */
   update(client: Client, room: AnyRoom): boolean {
     const moved = this.#epoch !== 0 && room.epoch > this.#epoch;
     if (moved) this.#moves++;
@@ -55,7 +56,7 @@ export class Hud {
       const row = make("li", [mine ? "me" : ship.bot ? "bot" : "", place === TOP ? "gap" : ""].join(" ").trim());
       const mark = make("i");
       mark.style.background = colorOf(seat, ship, own);
-      row.append(mark, make("span", "", mine ? `${place === TOP ? `${me + 1}. ` : ""}${ship.name}` : ship.name), make("b", "", String(ship.score)));
+      row.append(mark, make("span", "", `${mine && place === TOP ? `${me + 1}. ` : ""}${shownName(ship.name, seat)}`), make("b", "", String(ship.score)));
       return row;
     }));
   }
@@ -63,7 +64,7 @@ export class Hud {
   /** Bots among themselves are no news. */
   killed(state: ArenaState, seat: number, by: number, own: number): void {
     if (state.ships[seat]?.bot && state.ships[by]?.bot) return;
-    const name = (s: number): HTMLElement => make("b", s === own ? "me" : "", s === own ? "you" : (state.ships[s]?.name ?? `seat ${s}`));
+    const name = (s: number): HTMLElement => make("b", s === own ? "me" : "", s === own ? "you" : shownName(state.ships[s]?.name ?? `seat ${s}`, s));
     this.#say("", name(by), make("span", "", " shot down "), name(seat));
   }
 

@@ -5,9 +5,11 @@ import { byId, setText } from "./dom.js";
 import type { ArenaState } from "./games.js";
 import { Overlay } from "./overlay.js";
 import { hashOf, placeOf, preset, randomKey, socketURL, type Place } from "./place.js";
+import { servedKinds, showCards } from "./served.js";
 import { Board } from "./tictactoe.js";
 
 const NAME = "tickover:name";
+const FULL = new Set(["room_full", "room_locked"]);
 
 /** What tests and the curious may look at: `tickover` in the browser's console. */
 interface Handle {
@@ -33,6 +35,7 @@ class App {
   #room: AnyRoom | undefined;
   #game: Arena | Board | undefined;
   #place = placeOf(location.hash);
+  #refused: string | undefined; // the key of the board that did not take us
   #busy = false;
 
   constructor() {
@@ -40,7 +43,7 @@ class App {
     this.#client = this.#newClient();
     window.tickover = this.#handle();
     byId("arena-card").addEventListener("submit", (e) => this.#submit(e, () => (this.#place.kind === "arena" ? this.#place : { kind: "arena", key: "lobby" })));
-    byId("ttt-card").addEventListener("submit", (e) => this.#submit(e, () => (this.#place.kind === "tictactoe" ? this.#place : { kind: "tictactoe", key: randomKey() })));
+    byId("ttt-card").addEventListener("submit", (e) => this.#submit(e, () => (this.#invited() ? this.#place : { kind: "tictactoe", key: randomKey() })));
     byId("leave").addEventListener("click", () => void this.#leave());
     byId("new-room").addEventListener("click", () => void this.#move({ kind: this.#place.kind, key: randomKey() }));
     byId("again").addEventListener("click", () => void this.#move({ kind: "tictactoe", key: randomKey() }));
@@ -50,6 +53,7 @@ class App {
 
   /** A reload goes straight back to the seat; everybody else gets the start screen. */
   async run(): Promise<void> {
+    const kinds = servedKinds();
     try {
       const kept = await this.#client.resume();
       const room = kept.find((r) => r.kind === this.#place.kind && r.key === this.#place.key);
@@ -58,7 +62,9 @@ class App {
     } catch {
       // The overlay says why; the start screen waits behind it.
     }
-    this.#showStart();
+    const served = await kinds;
+    if (served) showCards(served);
+    if (!this.#room) this.#showStart();
   }
 
   #newClient(): Client {
@@ -87,15 +93,21 @@ class App {
     this.#goTo(place);
     try {
       const bots = Number.parseInt(preset("bots"), 10);
-      const options = place.kind === "arena" && bots > 0 ? { bots } : {};
+      const options = place.kind === "arena" && bots >= 0 ? { bots } : undefined; // without: as many as the server thinks right
       this.#enter(await this.#client.joinOrCreate(place.kind, place.key, options));
     } catch (error) {
+      if (error instanceof Refusal && place.kind === "tictactoe") this.#refused = place.key;
       this.#showStart();
-      if (error instanceof TickoverError) setText(byId("start-error"), error instanceof Refusal && error.code === "room_full" ? "That room is full: try another one." : error.message);
+      if (error instanceof TickoverError) setText(byId("start-error"), error instanceof Refusal && FULL.has(error.code) ? "That room is full: try another one." : error.message);
       else throw error;
     } finally {
       this.#setBusy(false);
     }
+  }
+
+  /** Whether the page's address is a board to sit down at. */
+  #invited(): boolean {
+    return this.#place.kind === "tictactoe" && this.#place.key !== this.#refused;
   }
 
   #setBusy(busy: boolean): void {
@@ -109,7 +121,9 @@ class App {
     this.#goTo({ kind: room.kind === "tictactoe" ? "tictactoe" : "arena", key: room.key });
     room.on("status", () => room === this.#room && this.#overlay.show(this.#client, room));
     room.on("left", (info) => {
-      if (room === this.#room) this.#overlay.left(info, () => this.#showStart());
+      if (room !== this.#room) return;
+      if (info.why === "ended" && this.#game instanceof Board && this.#game.over) this.#overlay.hide(); // the board says who won
+      else this.#overlay.left(info, () => this.#showStart());
     });
     byId("start").hidden = true;
     this.#attract.stop();
@@ -152,7 +166,7 @@ class App {
     byId("start").hidden = false;
     this.#attract.start();
     setText(byId("start-room"), this.#place.kind === "arena" ? this.#place.key : "lobby");
-    setText(byId("ttt-play"), this.#place.kind === "tictactoe" ? `Join ${this.#place.key}` : "Open a board");
+    setText(byId("ttt-play"), this.#invited() ? `Join ${this.#place.key}` : "Open a board");
     (this.#place.kind === "tictactoe" && this.#name.value ? byId("ttt-play") : this.#name).focus();
   }
 

@@ -4,7 +4,7 @@ import { byId, setText } from "./dom.js";
 const WHY: Record<string, string> = {
   left: "You left the room.",
   kicked: "You were removed from the room.",
-  ended: "The game is over.",
+  ended: "The room has come to its end.",
   grace: "You were away for too long, and the seat was given up.",
   closed: "The room was closed.",
   unknown: "The room is no more.",
@@ -17,7 +17,8 @@ const CLOSED: Record<number, string> = {
   4503: "You play in another window now.",
 };
 
-interface Card { title: string; text: string; button?: string; act?: () => void }
+/** "waiting": goes by itself, the button only makes it quicker. */
+interface Card { title: string; text: string; button?: string; act?: () => void; waiting?: boolean }
 
 /** Overlay says what is wrong with the connection, and that nothing is lost. It is the only thing that covers the game. */
 export class Overlay {
@@ -37,8 +38,8 @@ export class Overlay {
     setText(byId("banner"), "The room waits for its journal. What you do is kept and nothing is lost.");
     if (status.is === "waiting") {
       this.#until = performance.now() + status.inMs;
-      this.#timer ??= setInterval(() => this.#count(room !== undefined), 200);
-      return this.#count(room !== undefined);
+      this.#timer ??= setInterval(() => this.#count(client, room !== undefined), 200);
+      return this.#count(client, room !== undefined);
     }
     this.#endCount();
     if (status.is === "closed" && status.code !== 1000) {
@@ -50,7 +51,7 @@ export class Overlay {
   }
 
   left(info: LeftInfo, back: () => void): void {
-    this.#card({ title: "You are out of the room", text: WHY[info.why] ?? info.why, button: "Back to the start", act: back });
+    this.#card({ title: info.why === "ended" ? "The game is over" : "You are out of the room", text: WHY[info.why] ?? info.why, button: "Back to the start", act: back });
   }
 
   hide(): void {
@@ -58,10 +59,11 @@ export class Overlay {
     byId("overlay").hidden = true;
   }
 
-  #count(seated: boolean): void {
+  #count(client: Client, seated: boolean): void {
     const seconds = Math.ceil((this.#until - performance.now()) / 1000);
     const when = seconds > 0 ? `Reconnecting in ${seconds} s` : "Reconnecting…";
-    this.#card(seated ? { title: "Connection lost", text: `Your seat is kept. ${when}` } : { title: "The server does not answer", text: when });
+    const said = seated ? { title: "Connection lost", text: `Your seat is kept. ${when}` } : { title: "The server does not answer", text: when };
+    this.#card({ ...said, button: "Try now", act: () => client.connect(), waiting: true });
   }
 
   #endCount(): void {
@@ -69,10 +71,10 @@ export class Overlay {
     this.#timer = undefined;
   }
 
-  #card({ title, text, button, act }: Card): void {
+  #card({ title, text, button, act, waiting }: Card): void {
     this.#act = act;
     byId("overlay").hidden = false;
-    byId("overlay").classList.toggle("final", act !== undefined);
+    byId("overlay").classList.toggle("final", act !== undefined && !waiting);
     setText(byId("overlay-title"), title);
     setText(byId("overlay-text"), text);
     // Announced once per change of what happened, not every second of the countdown.
@@ -80,6 +82,6 @@ export class Overlay {
     const element = byId("overlay-button");
     element.hidden = !button;
     setText(element, button ?? "");
-    if (button) element.focus();
+    if (button && !waiting) element.focus(); // the keys that steer should not press "Try now"
   }
 }

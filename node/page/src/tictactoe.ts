@@ -2,6 +2,7 @@ import { type Client, Refusal, type Room } from "tickover";
 import { byId, make, setText } from "./dom.js";
 import type { BoardInput, BoardState } from "./games.js";
 import { Stats } from "./hud.js";
+import { shownName } from "./names.js";
 
 export type BoardRoom = Room<BoardState, BoardInput>;
 
@@ -32,7 +33,11 @@ export class Board {
       this.#arrivedAt = performance.now();
       this.#draw();
     });
-    this.#draw();
+  }
+
+  /** Whether the game has been played to its end. */
+  get over(): boolean {
+    return this.room.state?.over ?? false;
   }
 
   stop(): void {
@@ -84,17 +89,21 @@ export class Board {
     this.#marks = [...state.board];
     const rival = seats.find((seat) => seat !== this.room.seat);
     this.#player(byId("me"), this.room.seat, "You", state);
-    this.#player(byId("them"), rival, rival === undefined ? "nobody yet" : (state.names[rival] ?? "opponent"), state);
+    this.#player(byId("them"), rival, rival === undefined ? "nobody yet" : this.#name(state, rival, "opponent"), state);
     setText(byId("ttt-says"), this.#says(state, mine, rival));
     byId("again").hidden = !state.over;
     this.#clock();
   }
 
   #says(state: BoardState, mine: boolean, rival: number | undefined): string {
-    if (state.over) return state.winner === 0 ? "A draw." : state.winner === this.room.seat ? "You win." : `${state.names[state.winner] ?? "Your opponent"} wins.`;
+    if (state.over) return state.winner === 0 ? "A draw." : state.winner === this.room.seat ? "You win." : `${this.#name(state, state.winner)} wins.`;
     if (this.#note) return this.#note;
     if (rival === undefined) return "Copy the link and send it to somebody: who opens it plays against you.";
-    return mine ? "Your turn." : `${state.names[rival] ?? "Your opponent"} is thinking.`;
+    return mine ? "Your turn." : `${this.#name(state, rival)} is thinking.`;
+  }
+
+  #name(state: BoardState, seat: number, otherwise = "Your opponent"): string {
+    return shownName(state.names[seat] ?? otherwise, seat);
   }
 
   #player(element: HTMLElement, seat: number | undefined, name: string, state: BoardState): void {

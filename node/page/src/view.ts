@@ -2,6 +2,7 @@ import { colorOf, OWN } from "./colors.js";
 import { STICK_RADIUS, type Controls, type Stick } from "./controls.js";
 import type { Effects } from "./effects.js";
 import type { ArenaState, Ship, Shot } from "./games.js";
+import { shownName } from "./names.js";
 import type { Sample } from "./timeline.js";
 
 const GROUND = "#090c11";
@@ -219,7 +220,7 @@ export class View {
       g.font = `${ship.bot ? 400 : 560} ${11 / Math.max(0.8, this.#scale)}px system-ui, sans-serif`;
       g.textAlign = "center";
       g.fillStyle = ship.bot ? "#7c90a4b0" : color;
-      g.fillText(ship.name, p.x, p.y + 38);
+      g.fillText(shownName(ship.name, seat), p.x, p.y + 38);
     }
   }
 
