@@ -54,6 +54,11 @@ func (r *Report) Write(w io.Writer) error {
 	if len(r.Complaints) > 0 {
 		fmt.Fprintf(t, "complaints\t%s\n", strings.Join(r.Complaints, "\n\t"))
 	}
+	verdict := "OK: nothing was lost, doubled or forked"
+	if !r.Clean() {
+		verdict = "FAULTS were found"
+	}
+	fmt.Fprintf(t, "%s\n", verdict)
 	return t.Flush()
 }
 

@@ -13,4 +13,4 @@ for _ in $(seq 100); do
 	sleep 0.1
 done
 [ -n "$url" ] || { cat "$out"; exit 1; }
-bin/tickctl soak --url "$url" --kind ledger --bots "$1" --rooms "$2" --duration "$3" --json
+bin/tickctl soak --url "$url" --kind ledger --bots "$1" --rooms "$2" --duration "$3"

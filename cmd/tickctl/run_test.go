@@ -48,7 +48,7 @@ func TestSoakTellsByItsExitCode(t *testing.T) {
 // TestBadFlagsGetEveryComplaint and exit code 2, which tells a script that nothing was tried.
 func TestBadFlagsGetEveryComplaint(t *testing.T) {
 	var out, err strings.Builder
-	if code := run(t.Context(), []string{"soak", "--bots=0", "--rate=-1", "--kind=chess"}, &out, &err); code != exitUsage {
+	if code := run(t.Context(), []string{"soak", "--url=nowhere", "--bots=0", "--rate=-1", "--kind=chess"}, &out, &err); code != exitUsage {
 		t.Fatal(code)
 	}
 	for _, word := range []string{"url", "bots", "rate", "chess"} {

@@ -17,7 +17,7 @@ import (
 
 // soak is the command of that name.
 type soak struct {
-	URL      string            `help:"Of a node or the load balancer." placeholder:"ws://HOST:PORT/"`
+	URL      string            `help:"Of a node or the load balancer." default:"ws://localhost:7777/"`
 	Kind     string            `help:"Of the rooms: ledger, which counts its inputs, or arena." default:"ledger"`
 	Bots     int               `help:"How many." default:"100"`
 	Rooms    int               `help:"How many; bot i plays in room i modulo N." default:"10"`
@@ -49,6 +49,9 @@ func (s *soak) config() loadtest.Config {
 // Run soaks, and returns errFaults if the report is not clean.
 func (s *soak) Run(ctx context.Context, out output) error {
 	cfg := s.config()
+	if !s.JSON {
+		fmt.Fprintf(out.stdout, "%d bots in %d rooms of %s at %s, for %s\n", s.Bots, s.Rooms, s.Kind, s.URL, s.Duration)
+	}
 	if s.Verbose {
 		cfg.Log = slog.New(slog.NewTextHandler(out.stderr, nil))
 	} else if isTerminal(out.stderr) {
