@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"tickover.dev/rooms"
@@ -17,13 +19,15 @@ import (
 // Config says how a node runs. The tags are its flags and, with TICKOVER_ in front, its environment: --game-addr is
 // TICKOVER_GAME_ADDR.
 type Config struct {
-	GameAddr  string `help:"Where game clients connect by WebSocket." default:":7777" placeholder:"HOST:PORT"`
-	HTTPAddr  string `name:"http-addr" help:"Where the page and the HTTP API are served." default:":7778" placeholder:"HOST:PORT"`
-	AdminAddr string `help:"Where health, metrics and profiles are served. Keep it private." default:"127.0.0.1:7779" placeholder:"HOST:PORT"`
+	GameAddr  string `help:"Where game clients connect by WebSocket." default:":7777"`
+	HTTPAddr  string `name:"http-addr" help:"Where the page and the HTTP API are served." default:":7778"`
+	AdminAddr string `help:"Where health, metrics and profiles are served. Keep it private." default:"127.0.0.1:7779"`
 
-	PublicSocket string `help:"The game socket's URL as browsers reach it, if that is not this host and port." placeholder:"WS-URL"`
-	Data         string `help:"Keep rooms and sessions in this folder over an orderly stop and start." placeholder:"DIR"`
-	JWTKey       string `name:"jwt-key" help:"Take only players with a JSON web token signed (HS256) with this key of at least 32 bytes." placeholder:"KEY"`
+	PublicSocket string   `help:"The game socket's URL as browsers reach it, if that is not this host and port." placeholder:"WS-URL"`
+	Origins      []string `help:"Pages that may connect besides those of this host, as https://HOST; * for all. Clients that are no browsers always may." placeholder:"ORIGIN"`
+	Data         string   `help:"Keep rooms and sessions in this folder over an orderly stop and start." placeholder:"DIR"`
+	JWTKey       string   `name:"jwt-key" help:"Take only players with a JSON web token signed with this key of at least 32 bytes (HS256; sub (1-64 bytes) is the player, name is shown, exp is required). Prefer --jwt-key-file or the environment: others on this machine see flags." placeholder:"KEY"`
+	JWTKeyFile   string   `name:"jwt-key-file" help:"The same, with the key in a file; space around it is cut off." placeholder:"FILE"`
 
 	Loops  int `help:"Event loops for sockets (0: half the processors)." default:"0"`
 	Shards int `help:"Goroutines that step rooms (0: one per processor)." default:"0"`
@@ -61,15 +65,15 @@ func (c *Config) Validate() error {
 		bad("--conns %d: must not be negative", c.Conns)
 	}
 	if c.Drain < 0 || c.Drain > time.Hour {
-		bad("--drain %s: want 0 to 1h", c.Drain)
+		bad("--drain %s: want more than 0, and at most 1h", c.Drain)
 	}
-	if c.JWTKey != "" {
-		if _, err := sessions.HS256([]byte(c.JWTKey)); err != nil {
-			bad("--jwt-key: %w", err)
+	for _, o := range c.Origins {
+		if err := checkOrigin(o); err != nil {
+			errs = append(errs, err)
 		}
-		if c.Authenticate != nil {
-			bad("--jwt-key: this program brings its own authentication")
-		}
+	}
+	if _, err := c.authenticate(); err != nil {
+		errs = append(errs, err)
 	}
 	if c.Data != "" {
 		if err := writable(c.Data); err != nil {
@@ -80,13 +84,44 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// guests reports whether everybody is let in.
+func (c *Config) guests() bool { return c.Authenticate == nil && c.JWTKey == "" && c.JWTKeyFile == "" }
+
+// authenticate gives what decides who a player is.
+func (c *Config) authenticate() (sessions.Authenticate, error) {
+	flag, key := "--jwt-key", []byte(c.JWTKey)
+	switch {
+	case c.guests():
+		return sessions.Guest, nil
+	case c.JWTKey != "" && c.JWTKeyFile != "":
+		return nil, errors.New("--jwt-key-file: there is a --jwt-key already")
+	case c.JWTKeyFile != "":
+		b, err := os.ReadFile(c.JWTKeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("--jwt-key-file: %w", err)
+		}
+		flag, key = "--jwt-key-file", bytes.TrimSpace(b)
+	}
+	if c.Authenticate != nil {
+		if len(key) > 0 || c.JWTKeyFile != "" {
+			return nil, fmt.Errorf("%s: this program brings its own authentication", flag)
+		}
+		return c.Authenticate, nil
+	}
+	auth, err := sessions.HS256(key)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	}
+	return auth, nil
+}
+
 // checkKinds gives everything that is wrong with the kinds, each of which has its own list.
 func (c *Config) checkKinds() (errs []error) {
 	known := map[string]bool{}
 	for i := range c.Kinds {
 		k := &c.Kinds[i]
 		if err := k.Err(); err != nil {
-			errs = append(errs, err)
+			errs = append(errs, indented{err})
 		} else if known[k.Name] {
 			errs = append(errs, fmt.Errorf("kind %q is defined twice", k.Name))
 		}
@@ -109,3 +144,22 @@ func writable(dir string) error {
 	}
 	return os.Remove(probe)
 }
+
+// indented is an error of many lines, those behind the first below it.
+type indented struct{ error }
+
+// Error implements error.
+func (i indented) Error() string {
+	head, rest, more := strings.Cut(i.error.Error(), "\n")
+	if !more {
+		return head
+	}
+	lines := strings.Split(rest, "\n")
+	for n, line := range lines {
+		lines[n] = "  " + strings.TrimSpace(line)
+	}
+	return head + "\n" + strings.Join(lines, "\n")
+}
+
+// Unwrap gives the error itself.
+func (i indented) Unwrap() error { return i.error }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -22,6 +23,10 @@ const (
 	lockFile     = "lock"
 	journalsFile = "journals.msgpack"
 	sessionsFile = "sessions.msgpack"
+
+	// takenSuffix is what the files are renamed to once a node goes on with what is in them. If it is then killed, its rooms have
+	// got further than the files: going on from those a second time would take back what players have seen.
+	takenSuffix = ".taken"
 )
 
 // lock keeps other nodes out of a data folder: each would overwrite what the other saved. It ends with the process, if not before.
@@ -45,10 +50,73 @@ func (n *Node) restore() (err error) {
 	if n.lock, err = lock(n.config.Data); err != nil {
 		return err
 	}
+	if n.disorderly, err = n.discardTaken(); err != nil || n.disorderly {
+		return err
+	}
 	return errors.Join(
-		n.journal.Restore(filepath.Join(n.config.Data, journalsFile)),
-		n.registry.Restore(filepath.Join(n.config.Data, sessionsFile), time.Now()),
+		n.journal.Restore(n.dataFile(journalsFile)),
+		n.registry.Restore(n.dataFile(sessionsFile), time.Now()),
 	)
+}
+
+func (n *Node) dataFile(name string) string { return filepath.Join(n.config.Data, name) }
+
+// discardTaken removes what an earlier node had taken and never saved again, and reports whether there was such a thing.
+func (n *Node) discardTaken() (bool, error) {
+	if exists(n.dataFile(journalsFile)) || !exists(n.dataFile(journalsFile+takenSuffix)) {
+		return false, nil
+	}
+	n.log.Warn("the last stop was not orderly: its rooms are gone", "data", n.config.Data)
+	// The taken journals go last: as long as they are there, the next start does this again.
+	for _, name := range []string{sessionsFile, sessionsFile + takenSuffix, journalsFile + takenSuffix} {
+		if err := os.Remove(n.dataFile(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return true, fmt.Errorf("discard rooms of a stop that was not orderly: %w", err)
+		}
+	}
+	return true, syncFolder(n.config.Data)
+}
+
+// take renames the files that were read. It comes before anybody is served.
+func (n *Node) take() error {
+	if n.config.Data == "" {
+		return nil
+	}
+	for _, name := range []string{journalsFile, sessionsFile} {
+		err := os.Rename(n.dataFile(name), n.dataFile(name+takenSuffix))
+		if err == nil {
+			n.taken = append(n.taken, name)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("take rooms from the data folder: %w", err)
+		}
+	}
+	return syncFolder(n.config.Data)
+}
+
+// giveBack undoes take, for a node that has served nobody.
+func (n *Node) giveBack() error {
+	var errs []error
+	for _, name := range n.taken {
+		errs = append(errs, os.Rename(n.dataFile(name+takenSuffix), n.dataFile(name)))
+	}
+	if len(n.taken) > 0 {
+		errs = append(errs, syncFolder(n.config.Data))
+	}
+	n.taken = nil
+	return errors.Join(errs...)
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// syncFolder makes renames in a folder last.
+func syncFolder(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // resume goes on with the rooms of the data folder. A room that cannot be resumed is reported and left where it is.
@@ -66,14 +134,25 @@ func (n *Node) resume(ctx context.Context) error {
 	return nil
 }
 
+// save writes the data folder. What was taken from it goes only when everything is written anew.
 func (n *Node) save() error {
 	if n.config.Data == "" {
 		return nil
 	}
-	return errors.Join(
-		n.journal.Save(filepath.Join(n.config.Data, journalsFile)),
-		n.registry.Save(filepath.Join(n.config.Data, sessionsFile)),
+	err := errors.Join(
+		n.journal.Save(n.dataFile(journalsFile)),
+		n.registry.Save(n.dataFile(sessionsFile)),
 	)
+	if err != nil {
+		return err
+	}
+	n.keptRooms, n.keptSessions = len(n.journal.Rooms()), n.registry.Len()
+	for _, name := range n.taken {
+		if err := os.Remove(n.dataFile(name + takenSuffix)); err != nil {
+			return err
+		}
+	}
+	return syncFolder(n.config.Data)
 }
 
 // remembered is the rooms of a host, and those that ended before it was started.

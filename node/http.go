@@ -30,18 +30,16 @@ func (n *Node) publicHandler() http.Handler {
 	}
 	index := socketPlace(page)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		secure(w)
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store") // it depends on the name it was asked for by
 		w.Write(index(n.socketURL(r)))
 	})
 	files := http.FileServerFS(page)
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
-		secure(w)
 		w.Header().Set("Cache-Control", "no-cache") // revalidated: a new binary is a new page
 		files.ServeHTTP(w, r)
 	})
-	return mux
+	return secure(mux)
 }
 
 // socketPlace gives the page with the game socket's URL written into it.
@@ -72,10 +70,20 @@ func (n *Node) socketURL(r *http.Request) string {
 	return "ws://" + net.JoinHostPort(name, strconv.Itoa(int(n.GameAddr().Port()))) + "/"
 }
 
-func secure(w http.ResponseWriter) {
-	h := w.Header()
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
+// contentPolicy lets the page load what came with it, and connect to game sockets wherever they are. It keeps time in a worker that
+// it makes of a text.
+const contentPolicy = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; worker-src blob:; " +
+	"frame-ancestors 'none'; base-uri 'none'"
+
+// secure sets the headers that every answer has.
+func secure(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("Referrer-Policy", "no-referrer")
+		header.Set("Content-Security-Policy", contentPolicy)
+		h.ServeHTTP(w, r)
+	})
 }
 
 // serveKinds lists the kinds of rooms.
@@ -87,10 +95,11 @@ func (n *Node) serveKinds(w http.ResponseWriter, _ *http.Request) {
 		Version    int     `json:"version"`
 		Durability string  `json:"durability"`
 		GraceSec   float64 `json:"grace_seconds"`
+		Hidden     bool    `json:"hidden,omitempty"`
 	}
 	list := []kind{}
 	for _, k := range n.kinds() {
-		list = append(list, kind{k.Name, k.RateHz, k.Seats, k.Version, k.Durability.String(), k.Grace.Seconds()})
+		list = append(list, kind{k.Name, k.RateHz, k.Seats, k.Version, k.Durability.String(), k.Grace.Seconds(), k.Hidden})
 	}
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(map[string]any{"kinds": list})
@@ -101,7 +110,7 @@ func (n *Node) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !n.ready.Load() {
+		if n.state.Load() != stateReady {
 			http.Error(w, "not ready", http.StatusServiceUnavailable)
 			return
 		}
@@ -111,9 +120,9 @@ func (n *Node) adminHandler() http.Handler {
 	registry.MustRegister(newCollector(n), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Timeout: 5 * time.Second}))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/cmdline", http.NotFound) // else Index would show the command line, keys and all
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	return mux
+	return secure(n.doors.guard(mux))
 }

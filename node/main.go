@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -25,41 +26,39 @@ func Main(kinds ...rooms.Kind) {
 	os.Exit(Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr, kinds...))
 }
 
-type commands struct {
-	Serve   Config   `cmd:"" default:"withargs" help:"Run one node. This is what tickover does unless told otherwise; tickover version prints its version."`
-	Version struct{} `cmd:"" help:"Print the version."`
-}
-
 // Run is Main without the process: it gives the exit code.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer, kinds ...rooms.Kind) int {
-	cli := commands{Serve: Config{Kinds: kinds}}
+	base := Config{Kinds: kinds}
+	cli := commands{Serve: flags(base)}
 	exit := -1
-	parser, err := kong.New(&cli,
-		kong.Name("tickover"), kong.Description("A game session server whose rooms carry on when a node dies."),
-		kong.DefaultEnvars("TICKOVER"), kong.Writers(stdout, stderr), kong.Exit(func(code int) { exit = code }),
-	)
+	p, err := parser(&cli, stdout, stderr, &exit, kong.DefaultEnvars("TICKOVER"))
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return 2
 	}
-	if len(args) == 1 && (args[0] == "--help" || args[0] == "-h") {
-		args = []string{"serve", "--help"} // what is asked for are the flags
+	if len(args) == 1 {
+		switch args[0] {
+		case "--help", "-h":
+			args = []string{"serve", "--help"} // what is asked for are the flags
+		case "--version":
+			args = []string{"version"}
+		}
 	}
-	parsed, err := parser.Parse(args)
+	parsed, err := p.Parse(args)
 	if exit >= 0 { // --help
 		return exit
 	}
-	if err != nil { // a flag that does not parse, or everything that Config.Validate complains about
-		complaints := strings.TrimPrefix(err.Error(), "serve: ")
-		fmt.Fprintf(stderr, "tickover: cannot start:\n%s\nSee tickover --help.\n", indent(complaints))
-		return 2
-	}
-	if parsed.Command() == "version" {
-		fmt.Fprintln(stdout, "tickover", version())
+	if err == nil && parsed.Command() == "version" {
+		fmt.Fprintln(stdout, program(), version())
 		return 0
 	}
-	if err := run(ctx, cli.Serve, stdout, stderr); err != nil {
-		fmt.Fprintf(stderr, "tickover: %v\n", err)
+	config, err := configOf(p, &cli, err, args, base)
+	if err != nil {
+		fmt.Fprintf(stderr, "%s: cannot start:\n%s\nSee %s --help.\n", program(), indent(err.Error()), program())
+		return 2
+	}
+	if err := run(ctx, config, stdout, stderr); err != nil {
+		fmt.Fprintf(stderr, "%s: %v\n", program(), err)
 		return 1
 	}
 	return 0
@@ -72,7 +71,7 @@ func run(ctx context.Context, config Config, stdout, stderr io.Writer) error {
 	defer cancel()
 	n, err := Start(ctx, config)
 	if err != nil {
-		return err
+		return fmt.Errorf("cannot start: %w", err)
 	}
 	n.greet(stdout)
 	var failed error
@@ -84,7 +83,11 @@ func run(ctx context.Context, config Config, stdout, stderr io.Writer) error {
 	cancel() // from here on a signal ends the process at once
 	bounded, done := context.WithTimeout(context.Background(), max(config.Drain, 1))
 	defer done()
-	return errors.Join(failed, n.Stop(bounded))
+	err = n.Stop(bounded)
+	if err == nil {
+		config.Log.Info("stopped", "rooms", n.keptRooms, "sessions", n.keptSessions, "data", config.Data)
+	}
+	return errors.Join(failed, err)
 }
 
 func newLog(c Config, w io.Writer) *slog.Logger {
@@ -106,8 +109,12 @@ func (n *Node) greet(w io.Writer) {
 	fmt.Fprintf(w, "\n  tickover %s is running: %s\n\n", version(), strings.Join(names, ", "))
 	line := func(what, where string) { fmt.Fprintf(w, "    %-7s %s\n", what, where) }
 	page := n.HTTPAddr()
-	line("Play", fmt.Sprintf("http://%s/", reachable(page, "localhost")))
-	if ip, ok := lanAddr(); ok && page.Addr().IsUnspecified() {
+	if n.playable() {
+		line("Play", fmt.Sprintf("http://%s/", reachable(page, "localhost")))
+	} else {
+		line("Kinds", fmt.Sprintf("http://%s/v1/kinds", reachable(page, "localhost")))
+	}
+	if ip, ok := lanAddr(); ok && n.playable() && page.Addr().IsUnspecified() {
 		line("Phone", fmt.Sprintf("http://%s/  (same network)", netip.AddrPortFrom(ip, page.Port())))
 	}
 	line("Game", fmt.Sprintf("ws://%s/  (subprotocol tickover.v1)", reachable(n.GameAddr(), "localhost")))
@@ -115,10 +122,18 @@ func (n *Node) greet(w io.Writer) {
 	if n.config.Data != "" {
 		line("Data", fmt.Sprintf("%s  (%d rooms resumed)", n.config.Data, n.resumed))
 	}
-	if n.config.JWTKey == "" && n.config.Authenticate == nil {
-		fmt.Fprintf(w, "\n  Guest mode: anybody who reaches this port can play under any name. Set --jwt-key to ask for tokens.\n")
+	if n.disorderly {
+		fmt.Fprintf(w, "\n  The last stop was not orderly: its rooms are gone.\n")
+	}
+	if n.config.guests() {
+		fmt.Fprintf(w, "\n  Guest mode: anybody who reaches this port can play under any name. Set --jwt-key-file to ask for tokens.\n")
 	}
 	fmt.Fprintf(w, "\n")
+}
+
+// playable reports whether the page can play one of the kinds.
+func (n *Node) playable() bool {
+	return slices.ContainsFunc(n.kinds(), func(k rooms.Kind) bool { return k.Name == "arena" || k.Name == "tictactoe" })
 }
 
 // reachable is an address as one may type it: a name instead of "all interfaces".

@@ -34,16 +34,19 @@ func TestEveryComplaintAtOnce(t *testing.T) {
 	var out, errs bytes.Buffer
 	code := Run(t.Context(), []string{
 		"--game-addr=nowhere", "--http-addr=:99999", "--public-socket=http://x/", "--loops=-1", "--shards=2000", "--conns=-1",
-		"--drain=-1s", "--jwt-key=short", "--data=/dev/null/x",
+		"--drain=-1s", "--jwt-key=short", "--data=/dev/null/x", "--origins=here,*", "--log-level=loud", "--nothing",
 	}, &out, &errs, count, count, broken)
-	want := `tickover: cannot start:
+	want := program() + `: cannot start:
+  --log-level: slog: level string "loud": unknown name
+  unknown flag --nothing
   --game-addr "nowhere": want HOST:PORT: address nowhere: missing port in address
   --http-addr ":99999": want HOST:PORT: address 99999: invalid port
   --public-socket "http://x/": want ws://HOST/ or wss://HOST/
   --loops -1: want 0 to 64
   --shards 2000: want 0 to 1024
   --conns -1: must not be negative
-  --drain -1s: want 0 to 1h
+  --drain -1s: want more than 0, and at most 1h
+  --origins "here": want https://HOST, http://HOST:PORT or *
   --jwt-key: the key has 5 bytes: HS256 wants at least 32
   --data: mkdir /dev/null: not a directory
   kind "count" is defined twice
@@ -52,7 +55,7 @@ func TestEveryComplaintAtOnce(t *testing.T) {
 	if got := errs.String(); code != 2 || !strings.HasPrefix(got, want) || out.Len() > 0 {
 		t.Errorf("exit %d, wrote\n%s", code, got)
 	}
-	for _, part := range []string{"Players", "hidden", "RateHz", "See tickover --help."} {
+	for _, part := range []string{"Players", "hidden", "RateHz", "See " + program() + " --help."} {
 		if !strings.Contains(errs.String(), part) {
 			t.Errorf("nothing about %s in\n%s", part, errs.String())
 		}
@@ -66,14 +69,17 @@ func TestFlagsAndEnvironment(t *testing.T) {
 		code := Run(t.Context(), args, &out, &errs, count)
 		return code, out.String() + errs.String()
 	}
-	if code, text := run("--help"); code != 0 || !strings.Contains(text, "--game-addr") || !strings.Contains(text, "$TICKOVER_GAME_ADDR") {
+	if code, text := run("--help"); code != 0 || !strings.Contains(text, "--game-addr") || !strings.Contains(text, "$TICKOVER_GAME_ADDR") || !strings.Contains(text, ":7777") {
 		t.Errorf("exit %d: %s", code, text)
 	}
-	if code, text := run("version"); code != 0 || !strings.HasPrefix(text, "tickover ") {
+	if code, text := run("version"); code != 0 || !strings.HasPrefix(text, program()+" ") {
 		t.Errorf("exit %d: %s", code, text)
 	}
-	for _, args := range [][]string{{"--no-such-flag"}, {"--loops=many"}, {"--drain=10"}, {"--log-format=xml"}, {"--log-level=loud"}, {"serve", "here"}} {
-		if code, text := run(args...); code != 2 || !strings.HasPrefix(text, "tickover: cannot start:\n  ") {
+	if code, text := run("--version"); code != 0 || !strings.HasPrefix(text, program()+" ") {
+		t.Errorf("exit %d: %s", code, text)
+	}
+	for _, args := range [][]string{{"--no-such-flag"}, {"--loops=many"}, {"--drain=10"}, {"--drain=0s"}, {"--origins=https://x/path"}, {"--jwt-key-file=/none"}, {"--log-format=xml"}, {"--log-level=loud"}, {"serve", "here"}} {
+		if code, text := run(args...); code != 2 || !strings.HasPrefix(text, program()+": cannot start:\n  ") {
 			t.Errorf("%v: exit %d: %s", args, code, text)
 		}
 	}
@@ -94,7 +100,7 @@ func TestPortsInUse(t *testing.T) {
 	for _, flag := range []string{"game", "http", "admin"} {
 		args := []string{"--game-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0", "--" + flag + "-addr=" + l.Addr().String()}
 		var out, errs bytes.Buffer
-		if code := Run(t.Context(), args, &out, &errs, count); code != 1 || !strings.Contains(errs.String(), l.Addr().String()+": bind: address already in use") {
+		if code := Run(t.Context(), args, &out, &errs, count); code != 1 || !strings.Contains(errs.String(), "cannot start: --"+flag+"-addr "+l.Addr().String()+" is in use") {
 			t.Errorf("%s: exit %d: %s", flag, code, errs.String())
 		}
 	}
@@ -110,13 +116,21 @@ func TestTheGreeting(t *testing.T) {
 		return b.String()
 	}
 	open := greeting(Config{HTTPAddr: ":0"})
-	for _, want := range []string{`is running: count`, `Play +http://localhost:\d+/`, `Game +ws://127.0.0.1:\d+/`, `Guest mode`} {
+	for _, want := range []string{`is running: count`, `Kinds +http://localhost:\d+/v1/kinds`, `Game +ws://127.0.0.1:\d+/`, `Guest mode`} {
 		if !regexp.MustCompile(want).MatchString(open) {
 			t.Errorf("no %q in %s", want, open)
 		}
 	}
-	if _, ok := lanAddr(); ok != strings.Contains(open, "Phone") {
-		t.Errorf("the LAN's address, if there is one: %s", open)
+	if strings.Contains(open, "Play") || strings.Contains(open, "Phone") {
+		t.Errorf("the page cannot play these kinds: %s", open)
+	}
+	n := start(t, func(c *Config) {
+		c.HTTPAddr, c.Kinds = ":0", []rooms.Kind{rooms.Define(&counter{}, rooms.Config{Name: "arena", RateHz: 20})}
+	})
+	var b bytes.Buffer
+	n.greet(&b)
+	if _, ok := lanAddr(); ok != strings.Contains(b.String(), "Phone") || !regexp.MustCompile(`Play +http://localhost:\d+/`).MatchString(b.String()) {
+		t.Errorf("the LAN's address, if there is one: %s", b.String())
 	}
 	closed := greeting(Config{HTTPAddr: "127.0.0.1:0", JWTKey: strings.Repeat("k", 32), Data: t.TempDir()})
 	if strings.Contains(closed, "Guest mode") || strings.Contains(closed, "Phone") || !strings.Contains(closed, "(0 rooms resumed)") || strings.Contains(closed, "kkkk") {
@@ -174,7 +188,7 @@ func TestSignals(t *testing.T) {
 		cmd.Process.Signal(syscall.SIGTERM)
 		c.closed(netcode.CloseStopping)
 		all := <-text
-		if err := cmd.Wait(); err != nil || !strings.Contains(all, "stopping") {
+		if err := cmd.Wait(); err != nil || !strings.Contains(all, "stopping") || !strings.Contains(all, "msg=stopped rooms=0 sessions=0") {
 			t.Errorf("%v: %s", err, all)
 		}
 	})
@@ -206,5 +220,55 @@ func TestAFailureOfTheEngineEndsTheNode(t *testing.T) {
 	}
 	if status, _ := get(t, "http://"+n.AdminAddr().String()+"/readyz", ""); status != 503 {
 		t.Errorf("ready: %d", status)
+	}
+}
+
+// What was saved at the last orderly stop is the past once a node goes on from it. If that node is killed, starting from the same
+// files again would give players ticks and seats of the old history under a newer epoch.
+func TestAKilledNodeDoesNotForkHistory(t *testing.T) {
+	data := "--data=" + t.TempDir()
+	end := func(cmd *exec.Cmd, text <-chan string, s syscall.Signal) string {
+		cmd.Process.Signal(s)
+		all := <-text
+		cmd.Wait()
+		return all
+	}
+	cmd, n, text := child(t, data)
+	c, w := enter(t, n, "ann")
+	seat := c.sit()
+	c.Close()
+	end(cmd, text, syscall.SIGTERM)
+
+	cmd, n, text = child(t, data)
+	back := shake(t, n)
+	back.say(&netcode.Hello{Version: 1, Run: 7, Session: w.Session, Secret: w.Secret})
+	w = expect[*netcode.Welcome](back)
+	if j := expect[*netcode.Joined](back); j.ID != seat.ID {
+		t.Errorf("%+v", j)
+	}
+	end(cmd, text, syscall.SIGKILL)
+
+	cmd, n, text = child(t, data)
+	old := shake(t, n)
+	old.say(&netcode.Hello{Version: 1, Run: 7, Session: w.Session, Secret: w.Secret})
+	old.closed(netcode.CloseBadSecret)
+	fresh, _ := enter(t, n, "ann")
+	fresh.say(&netcode.Join{Request: 1, Mode: netcode.JoinID, Target: seat.ID})
+	fresh.refused(1, netcode.CodeUnknownRoom)
+	if j := fresh.sit(); j.ID == seat.ID {
+		t.Errorf("%+v", j)
+	}
+	fresh.Close()
+	all := end(cmd, text, syscall.SIGTERM)
+	if !strings.Contains(all, "msg=stopped rooms=1 sessions=1 data=") {
+		t.Errorf("what is kept is not told: %s", all)
+	}
+	if strings.Count(all, "he last stop was not orderly: its rooms are gone") != 2 || !strings.Contains(all, "level=WARN") {
+		t.Errorf("nothing is said of it: %s", all)
+	}
+
+	cmd, _, text = child(t, data)
+	if all := end(cmd, text, syscall.SIGTERM); strings.Contains(all, "not orderly") || !strings.Contains(all, "(1 rooms resumed)") {
+		t.Errorf("after an orderly stop: %s", all)
 	}
 }

@@ -12,9 +12,9 @@ import (
 type collector struct {
 	node *Node
 
-	conns, open, accepted, refused, messages, bytes, closed, flushes, longestTurn, mailbox, panics *prometheus.Desc
-	sessions, views, states, inputs, errors, limited, violations, overruns, reliableFull, events   *prometheus.Desc
-	rooms, stuck, taken, late                                                                      *prometheus.Desc
+	conns, open, accepted, refused, messages, bytes, closed, flushes, longestTurn, mailbox, panics, acceptErrors, rests *prometheus.Desc
+	sessions, views, states, inputs, errors, limited, violations, overruns, reliableFull, events                        *prometheus.Desc
+	rooms, stuck, taken, late, gamePanics, maxRooms, quarantined, paused, mailRefused, overdue                          *prometheus.Desc
 }
 
 func newCollector(n *Node) *collector {
@@ -26,7 +26,7 @@ func newCollector(n *Node) *collector {
 		conns:        d("connections", "Sockets open, handshakes included."),
 		open:         d("connections_open", "WebSocket connections open."),
 		accepted:     d("connections_accepted_total", "Sockets accepted."),
-		refused:      d("connections_refused_total", "Sockets answered 503 as there were too many.", "reason"),
+		refused:      d("connections_refused_total", "Sockets refused: full (503, too many or stopping) or for their handshake (any other answer).", "reason"),
 		messages:     d("messages_total", "WebSocket messages.", "direction"),
 		bytes:        d("bytes_total", "Bytes on game sockets.", "direction"),
 		closed:       d("connections_closed_total", "WebSocket connections closed, by close code.", "code"),
@@ -34,11 +34,19 @@ func newCollector(n *Node) *collector {
 		longestTurn:  d("loop_longest_turn_seconds", "The longest that an event loop was busy without a pause."),
 		mailbox:      d("loop_mailbox", "Tasks that wait for an event loop."),
 		panics:       d("loop_panics_total", "Panics survived on event loops."),
+		acceptErrors: d("accept_errors_total", "Accepts that failed for want of descriptors or memory."),
+		rests:        d("loop_rests_total", "Rests that busy event loops took to do more at once."),
+		gamePanics:   d("game_panics_total", "Panics of games' code survived."),
+		maxRooms:     d("rooms_limit", "Rooms that this node takes at most."),
+		quarantined:  d("rooms_quarantined_total", "Rooms closed because of a fault."),
+		paused:       d("rooms_paused", "Rooms that wait for their journal."),
+		mailRefused:  d("room_mail_refused_total", "Pieces of mail that a room or a shard had no room for."),
+		overdue:      d("game_calls_overdue_total", "Calls of games' Admit and Do that went on after their time."),
 		sessions:     d("sessions", "Connections with a session."),
 		views:        d("views", "Seats with a connection."),
 		states:       d("states_total", "States sent to views, or skipped as the client did not keep up.", "outcome"),
 		inputs:       d("inputs_total", "Inputs passed to rooms."),
-		errors:       d("errors_total", "Requests answered with an error."),
+		errors:       d("errors_total", "Messages answered with an error, by its code.", "code"),
 		limited:      d("rate_limited_total", "Messages dropped by the rate limit."),
 		violations:   d("violations_total", "Connections closed for bytes that break the protocol."),
 		overruns:     d("loop_overruns_total", "Times a loop fell so far behind that its connections were closed."),
@@ -77,6 +85,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	put(c.longestTurn, gauge, e.LongestTurn.Seconds())
 	put(c.mailbox, gauge, float64(e.Mailbox))
 	put(c.panics, count, float64(e.Panics))
+	put(c.acceptErrors, count, float64(e.AcceptErrors))
+	put(c.rests, count, float64(e.Rests))
 
 	s := c.node.hub.Stats()
 	put(c.sessions, gauge, float64(s.Connections.Load()))
@@ -84,7 +94,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	put(c.states, count, float64(s.StatesSent.Load()), "sent")
 	put(c.states, count, float64(s.StatesSkip.Load()), "skipped")
 	put(c.inputs, count, float64(s.Inputs.Load()))
-	put(c.errors, count, float64(s.Refused.Load()))
+	for code, n := range s.Errors() {
+		put(c.errors, count, float64(n), code)
+	}
 	put(c.limited, count, float64(s.RateLimited.Load()))
 	put(c.violations, count, float64(s.Violations.Load()))
 	put(c.overruns, count, float64(s.Overruns.Load()))
@@ -119,6 +131,12 @@ func (c *collector) collectRooms(ch chan<- prometheus.Metric, put func(*promethe
 	}
 	put(c.stuck, prometheus.GaugeValue, float64(h.StuckSteps))
 	put(c.taken, prometheus.CounterValue, float64(h.TakenAway))
+	put(c.gamePanics, prometheus.CounterValue, float64(h.Panics))
+	put(c.maxRooms, prometheus.GaugeValue, float64(h.MaxRooms))
+	put(c.quarantined, prometheus.CounterValue, float64(h.Quarantined))
+	put(c.paused, prometheus.GaugeValue, float64(h.Paused))
+	put(c.mailRefused, prometheus.CounterValue, float64(h.MailboxRefusals))
+	put(c.overdue, prometheus.CounterValue, float64(h.OverdueCalls))
 	buckets, total, sum := map[float64]uint64{}, uint64(0), 0.0
 	for i, n := range h.Late.Counts {
 		bound := h.Late.Bound(i).Seconds()

@@ -9,11 +9,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"tickover.dev/engine"
 	"tickover.dev/netcode"
@@ -35,16 +39,29 @@ type Node struct {
 	engine   *engine.Server
 	page     *listener
 	admin    *listener
+	doors    *doors
 	lock     *os.File // of the data folder, or nil
 	resumed  int      // rooms taken over from the data folder
+	taken    []string // files of the data folder that were renamed, see take
 	failed   chan error
 	stopped  chan struct{}
 	watching sync.WaitGroup
 
-	ready    atomic.Bool
+	keptRooms, keptSessions int // written by Stop
+
+	disorderly bool // the data folder held rooms of a node that did not stop in order; they are gone
+
+	state    atomic.Int32
 	stopOnce sync.Once
 	stopErr  error
 }
+
+// States of a node. It is never ready again once it has failed or is being stopped, even if that is seen while it starts.
+const (
+	stateStarting int32 = iota
+	stateReady
+	stateOver
+)
 
 // Start runs a node. It returns once every address is listened on and the rooms of the data folder are back. ctx bounds that, and
 // is of no meaning afterwards. After an error nothing is left running.
@@ -61,7 +78,7 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 		n.abandon()
 		return nil, err
 	}
-	n.ready.Store(true)
+	n.state.CompareAndSwap(stateStarting, stateReady)
 	return n, nil
 }
 
@@ -70,7 +87,7 @@ func (n *Node) start(ctx context.Context) error {
 	if err := n.restore(); err != nil {
 		return err
 	}
-	auth, err := n.authenticate()
+	auth, err := n.config.authenticate()
 	if err != nil {
 		return err
 	}
@@ -88,26 +105,23 @@ func (n *Node) start(ctx context.Context) error {
 	return n.listen()
 }
 
-func (n *Node) authenticate() (sessions.Authenticate, error) {
-	switch {
-	case n.config.Authenticate != nil:
-		return n.config.Authenticate, nil
-	case n.config.JWTKey != "":
-		return sessions.HS256([]byte(n.config.JWTKey))
-	}
-	return sessions.Guest, nil
-}
-
 // listen opens the three addresses, or says about each why not. Nobody is served before all of them are open.
 func (n *Node) listen() error {
 	var errGame, errPage, errAdmin error
 	n.page, errPage = listen(n.config.HTTPAddr)
 	n.admin, errAdmin = listen(n.config.AdminAddr)
+	n.doors = newDoors(&n.config)
+	if err := n.take(); err != nil { // before the engine, which serves at once
+		return errors.Join(errPage, errAdmin, err)
+	}
 	n.engine, errGame = engine.Start(engine.Config{
 		Addr: n.config.GameAddr, Loops: n.config.Loops, Path: "/", Subprotocol: netcode.Subprotocol, RejectText: true,
 		MaxConns: n.config.Conns, MaxBacklogBytes: 1 << 20, BacklogCode: netcode.CloseBacklog, Log: n.log, New: n.hub.NewLoop,
+		Allow: n.doors.allow,
 	})
-	if err := errors.Join(errGame, errPage, errAdmin); err != nil {
+	if err := errors.Join(
+		busy("--game-addr", n.config.GameAddr, errGame), busy("--http-addr", n.config.HTTPAddr, errPage), busy("--admin-addr", n.config.AdminAddr, errAdmin),
+	); err != nil {
 		return err
 	}
 	n.watching.Go(func() { n.watch(n.engine.Failed()) })
@@ -115,6 +129,20 @@ func (n *Node) listen() error {
 	n.page.serve(n.publicHandler(), 30*time.Second, n.log, n.fail)
 	n.admin.serve(n.adminHandler(), 0, n.log, n.fail)
 	return nil
+}
+
+// busy says what to do about an address that is in use.
+func busy(flag, addr string, err error) error {
+	if !errors.Is(err, unix.EADDRINUSE) {
+		return err
+	}
+	host, port, _ := net.SplitHostPort(addr)
+	other, _ := strconv.Atoi(port)
+	if other += 1000; other > 65535 {
+		other -= 2000
+	}
+	return fmt.Errorf("%s %s is in use: is another %s running? Choose another, e.g. %[1]s %[4]s",
+		flag, addr, program(), net.JoinHostPort(host, strconv.Itoa(other)))
 }
 
 // watch passes on that the engine stopped by itself.
@@ -128,7 +156,7 @@ func (n *Node) watch(engineFailed <-chan error) {
 
 // fail reports what makes the node useless. The first report counts.
 func (n *Node) fail(err error) {
-	n.ready.Store(false)
+	n.state.Store(stateOver)
 	select {
 	case n.failed <- err:
 	default:
@@ -147,7 +175,7 @@ func (n *Node) AdminAddr() netip.AddrPort { return n.admin.addr() }
 // everything is written. ctx bounds all of it. Later calls give the first one's error.
 func (n *Node) Stop(ctx context.Context) error {
 	n.stopOnce.Do(func() {
-		n.ready.Store(false)
+		n.state.Store(stateOver)
 		n.hub.Refuse()
 		n.rooms.Refuse()
 		n.stopErr = n.end(ctx, n.save)
@@ -155,11 +183,11 @@ func (n *Node) Stop(ctx context.Context) error {
 	return n.stopErr
 }
 
-// abandon ends what Start had begun, and writes nothing.
+// abandon ends what Start had begun, and leaves the data folder as it was.
 func (n *Node) abandon() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if err := n.end(ctx, func() error { return nil }); err != nil {
+	if err := n.end(ctx, n.giveBack); err != nil {
 		n.log.Warn("end of a node that did not start", "error", err)
 	}
 }

@@ -92,6 +92,9 @@ func TestADataFolderIsNotOverwritten(t *testing.T) {
 			if _, err := Start(t.Context(), config); err == nil || !strings.Contains(err.Error(), path) {
 				t.Errorf("%s in %s: %v", what, name, err)
 			}
+			if taken, _ := filepath.Glob(filepath.Join(dir, "*"+takenSuffix)); len(taken) > 0 {
+				t.Errorf("%v after a start that failed", taken)
+			}
 			if after, _ := os.ReadFile(path); !bytes.Equal(after, content) {
 				t.Errorf("%s in %s was overwritten", what, name)
 			}
@@ -164,6 +167,15 @@ func TestKindsAreListed(t *testing.T) {
 	}
 }
 
+// A failure that is seen while the node comes up must not be papered over by its being up.
+func TestAFailedNodeIsNeverReady(t *testing.T) {
+	n := &Node{failed: make(chan error, 1)}
+	n.fail(context.DeadlineExceeded)
+	if n.state.CompareAndSwap(stateStarting, stateReady) || n.state.Load() != stateOver {
+		t.Error("it is ready")
+	}
+}
+
 // A balancer must stop sending players before they are sent away, while the process is still alive.
 func TestReadinessEndsBeforeHealth(t *testing.T) {
 	n := start(t, nil)
@@ -214,6 +226,15 @@ func TestMetricsAreWellFormedAndBounded(t *testing.T) {
 	}
 	if labels := byLabel(closed); len(labels) > 40 || labels["other"] < 3900 || labels["4503"] != 1 || labels["1006"] != 1 {
 		t.Errorf("%d labels for close codes", len(labels))
+	}
+	c.say(&netcode.Ack{Room: 9}, &netcode.Join{Request: 5, Mode: netcode.JoinKey, Kind: "stage", Target: "none"})
+	c.refused(0, netcode.CodeNotJoined)
+	c.refused(5, netcode.CodeUnknownKey)
+	_, body := get(t, "http://"+n.AdminAddr().String()+"/metrics", "")
+	for _, want := range []string{`tickover_errors_total{code="not_joined"} 1`, `tickover_errors_total{code="unknown_key"} 1`, `tickover_errors_total{code="other"} 0`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %s", want)
+		}
 	}
 	if status, body := get(t, "http://"+n.AdminAddr().String()+"/metrics", ""); status != 200 || !strings.Contains(body, `tickover_rooms{kind="stage"} 1`) {
 		t.Errorf("%d %s", status, body)

@@ -74,7 +74,7 @@ func (k *conn) send(m netcode.Message) {
 
 // refuse answers a request, or what came last, with an error.
 func (k *conn) refuse(request uint64, code, why string, retryMs uint64) {
-	k.loop.hub.stats.Refused.Add(1)
+	k.loop.hub.stats.refused(code)
 	k.send(&netcode.Error{Request: request, Code: code, Message: clip(why, 512), RetryMs: retryMs})
 }
 
@@ -84,17 +84,6 @@ func (k *conn) view(room uint64) *view {
 		return nil
 	}
 	return k.views[room-1]
-}
-
-// seats counts the seats the connection has or waits for.
-func (k *conn) seats() int {
-	n := len(k.asked)
-	for _, v := range k.views {
-		if v != nil {
-			n++
-		}
-	}
-	return n
 }
 
 // addView gives a new view a number on the wire. Numbers of views given up are used again only when there are many, so that a
@@ -156,13 +145,18 @@ func (l *Loop) closed(k *conn) {
 // drop tells a room that a seat's connection is gone. If the room's shard is full just now, the loop tries again: a seat that is
 // never dropped is never given up.
 func (l *Loop) drop(k *conn, r *replica, seat rooms.Seat) {
-	d := pendingDrop{r.room, rooms.Mail{Type: rooms.MailDrop, Seat: seat, Session: k.id, Gen: k.gen}}
+	l.vacate(rooms.MailDrop, k, r, seat)
+}
+
+// vacate tells a room that a seat is given up (MailLeave), or has lost its connection (MailDrop), now or as soon as the room takes it.
+func (l *Loop) vacate(how rooms.MailType, k *conn, r *replica, seat rooms.Seat) {
+	d := pendingDrop{r.room, rooms.Mail{Type: how, Seat: seat, Session: k.id, Gen: k.gen}}
 	if !d.post() {
 		l.drops = append(l.drops, d)
 	}
 }
 
-// pendingDrop is a drop that a room has not taken yet. There are at most as many as seats.
+// pendingDrop is a drop, or a leave, that a room has not taken yet. There are at most as many as seats.
 type pendingDrop struct {
 	room Room
 	mail rooms.Mail

@@ -13,9 +13,10 @@
 //
 // # Bounds
 //
-// A session has at most 8 seats, those it asks for included; a connection 60 messages a second after a burst of 120, and 8 parts
-// for each message (refused, in the end closed); a view one window of unacknowledged states (skipped: the newest is sent later) and
-// 256 inputs that its room has not answered (dropped: they are repeats); a seat 256 KiB of unacknowledged reliable messages (its
-// connection is closed); a room 4,096 unanswered requests per loop (refused); the registry so many sessions without a connection
-// (the oldest is forgotten). A loop whose mailbox is full closes its connections, which resume.
+// A session has at most 8 seats, those it asks for over any of its connections included, and makes 1 room a second after a burst of
+// 8; a connection 60 messages a second after a burst of 120, and 8 parts for each message (refused, in the end closed); a view one
+// window of unacknowledged states (skipped: the newest is sent later) and 256 inputs that its room has not answered (dropped: they
+// are repeats); a seat 256 KiB of unacknowledged reliable messages (its connection is closed); a room 4,096 unanswered requests per
+// loop (refused); the registry so many sessions without a connection, those with seats and those without counted apart (the oldest
+// is forgotten). A loop whose mailbox is full closes its connections, which resume.
 package sessions

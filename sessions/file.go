@@ -85,8 +85,8 @@ func (g *Registry) Restore(path string, now time.Time) error {
 	defer g.mu.Unlock()
 	for _, fs := range f.Sessions {
 		s := &session{id: fs.ID, player: fs.Player, gen: fs.Gen, current: fs.Current, previous: fs.Previous, seats: fs.Seats, requests: fs.Requests, since: now}
-		s.elem = g.detached.PushBack(s)
 		g.sessions[s.id] = s
+		g.enlist(s)
 	}
 	return nil
 }

@@ -249,7 +249,7 @@ func TestAnOldConnectionUnseatsNobody(t *testing.T) {
 	g := NewRegistry(0)
 	at := place{"r", 1}
 	o := g.open(rooms.Player{}, attachment{})
-	g.seat(o.id, at)
+	g.seat(o.id, at, false, 8)
 	o, err := g.resume(o.id, o.secret, attachment{})
 	if err != nil {
 		t.Fatal(err)
@@ -267,7 +267,7 @@ func TestSessionsAreForgottenInTheEnd(t *testing.T) {
 	var all []opened
 	for range 3 {
 		o := g.open(rooms.Player{}, attachment{})
-		g.seat(o.id, place{"r", 1})
+		g.seat(o.id, place{"r", 1}, false, 8)
 		all = append(all, o)
 	}
 	g.expire(now.Add(24 * time.Hour))
@@ -286,8 +286,37 @@ func TestSessionsAreForgottenInTheEnd(t *testing.T) {
 		t.Error("a session with a seat is kept longer than one without")
 	}
 	g.expire(now.Add(keptTTL + time.Second))
-	if len(g.sessions) != 0 || g.detached.Len() != 0 {
+	if len(g.sessions) != 0 || g.idle.Len()+g.kept.Len() != 0 {
 		t.Error("a session is kept for ever")
+	}
+}
+
+// Whoever opens and drops empty sessions must not push out those who have a seat to return to.
+func TestSessionsWithSeatsAreNotPushedOutByThoseWithout(t *testing.T) {
+	g := NewRegistry(2)
+	now := time.Now()
+	seated := g.open(rooms.Player{}, attachment{})
+	g.seat(seated.id, place{"r", 1}, false, 8)
+	g.detach(seated.id, 1, now)
+	late := g.open(rooms.Player{}, attachment{})
+	g.detach(late.id, 1, now)
+	g.seat(late.id, place{"r", 2}, false, 8) // its join was answered after the connection was lost
+	var idle []opened
+	for i := range 10 {
+		o := g.open(rooms.Player{}, attachment{})
+		g.detach(o.id, 1, now.Add(time.Duration(i)))
+		idle = append(idle, o)
+	}
+	if g.sessions[seated.id] == nil || g.sessions[late.id] == nil || len(g.sessions) != 4 || g.sessions[idle[9].id] == nil {
+		t.Errorf("%d sessions are left", len(g.sessions))
+	}
+	for range 2 {
+		o := g.open(rooms.Player{}, attachment{})
+		g.seat(o.id, place{"r", 3}, false, 8)
+		g.detach(o.id, 1, now)
+	}
+	if g.sessions[seated.id] != nil || g.kept.Len() != 2 || g.idle.Len() != 2 {
+		t.Errorf("%d with seats, %d without", g.kept.Len(), g.idle.Len())
 	}
 }
 
@@ -296,7 +325,7 @@ func TestRegistrySurvivesAsAFile(t *testing.T) {
 	dir := t.TempDir()
 	g := NewRegistry(0)
 	o := g.open(rooms.Player{ID: "p", Name: "ann"}, attachment{})
-	g.seat(o.id, place{"r-1", 3})
+	g.seat(o.id, place{"r-1", 3}, false, 8)
 	g.made(o.id, request{7, 1, "r-1"})
 	if err := g.Save(dir + "/s"); err != nil {
 		t.Fatal(err)

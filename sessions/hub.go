@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"tickover.dev/engine"
+	"tickover.dev/netcode"
 	"tickover.dev/rooms"
 )
 
@@ -60,11 +62,38 @@ type Stats struct {
 	StatesSent   atomic.Uint64
 	StatesSkip   atomic.Uint64 // a window was full: a newer one is sent later
 	Inputs       atomic.Uint64
-	Refused      atomic.Uint64 // messages answered with an error
 	RateLimited  atomic.Uint64
 	Violations   atomic.Uint64 // connections closed for bad bytes
 	Overruns     atomic.Uint64 // loops that lost frames as their mailbox was full
 	ReliableFull atomic.Uint64 // connections closed as reliable messages were dropped: they were not acknowledged
+
+	errors [len(errorCodes) + 1]atomic.Uint64 // messages answered with an error, by code; the last: any other
+}
+
+// Errors counts messages answered with an error by its code; "other" is what is not of docs/PROTOCOL.md.
+func (s *Stats) Errors() map[string]uint64 {
+	counts := map[string]uint64{"other": s.errors[len(errorCodes)].Load()}
+	for i, code := range errorCodes {
+		counts[code] = s.errors[i].Load()
+	}
+	return counts
+}
+
+// refused counts one more.
+func (s *Stats) refused(code string) {
+	i := slices.Index(errorCodes[:], code)
+	if i < 0 {
+		i = len(errorCodes)
+	}
+	s.errors[i].Add(1)
+}
+
+// errorCodes are those of docs/PROTOCOL.md.
+var errorCodes = [...]string{
+	netcode.CodeBadMessage, netcode.CodeBadInput, netcode.CodeBadOptions, netcode.CodeUnknownKind, netcode.CodeUnknownRoom,
+	netcode.CodeUnknownKey, netcode.CodeRoomFull, netcode.CodeRoomLocked, netcode.CodeRoomEnded, netcode.CodeKeyTaken,
+	netcode.CodeNotJoined, netcode.CodeTooManyRooms, netcode.CodeRateLimited, netcode.CodeOverloaded, netcode.CodeBadAck,
+	netcode.CodeInputWindow, netcode.CodeRoomFault, netcode.CodeNotAdmitted, netcode.CodeShuttingDown,
 }
 
 // New makes a hub. Serve must be called before the first connection.

@@ -1,11 +1,14 @@
 package sessions
 
 import (
+	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"tickover.dev/netcode"
 	"tickover.dev/rooms"
+	"tickover.dev/rooms/host"
 )
 
 func join(request uint64, mode netcode.JoinMode, kind, target string) *netcode.Join {
@@ -70,7 +73,14 @@ func TestRoomsThatTakeNobodySaySo(t *testing.T) {
 	if left := heard[*netcode.Left](bob); left.Request != 2 || left.Why != "left" {
 		t.Errorf("%+v", left)
 	}
-	bob.do(1, 1, "hit", 0)
+	bob.do(1, 1, "hit", 0) // was on its way
+	bob.say(&netcode.Ack{Room: 1}, &netcode.Leave{Request: 3, Room: 1})
+	silent[*netcode.Error](bob, "it has been told that it left")
+	bob.do(2, 1, "hit", 0)
+	bob.wantError(0, netcode.CodeNotJoined)
+	bob.say(&netcode.Leave{Request: 4, Room: 2})
+	bob.wantError(4, netcode.CodeNotJoined)
+	bob.say(&netcode.Ack{Room: 0})
 	bob.wantError(0, netcode.CodeNotJoined)
 	ann.do(seat.Room, 1, "lock", 0)
 	r.tick(1)
@@ -141,10 +151,123 @@ func TestASessionHasEightSeats(t *testing.T) {
 	q.say(&netcode.Leave{Request: 11, Room: 3})
 	r.tick(2)
 	heard[*netcode.Left](q)
+	r.now = r.now.Add(time.Second) // for one more creation
 	q.say(join(12, netcode.JoinCreate, "play", ""))
 	r.tick(2)
 	if j := heard[*netcode.Joined](q); j.Room != 9 {
 		t.Errorf("number %d of a room that was left is used again", j.Room)
+	}
+}
+
+// Joins that are under way count even when their connection was cut: else a session could get any number of seats by cutting it.
+func TestCuttingConnectionsGivesNoMoreSeats(t *testing.T) {
+	r := newRig(t, 2, nil)
+	owner := r.enter(0, "owner")
+	for i := range 8 {
+		owner.sit2("play", string(rune('a'+i)), uint64(i+1))
+	}
+	r.rooms.admit = true
+	p := r.enter(0, "ann")
+	asked := 0
+	for i := range 20 {
+		p.say(join(uint64(i+1), netcode.JoinKey, "play", string(rune('a'+i%8))))
+		if len(p.conn.asked) > 0 {
+			asked++
+		}
+		p = p.again(i % 2)
+	}
+	if asked != 8 {
+		t.Errorf("%d joins are under way", asked)
+	}
+	p.hear()
+	p.say(join(100, netcode.JoinKey, "play", "a"))
+	p.wantError(100, netcode.CodeTooManyRooms)
+	for _, answer := range r.rooms.admitting {
+		answer(netcode.CodeNotAdmitted, "no")
+	}
+	r.settle()
+	r.checkConsistent()
+	r.rooms.admit = false
+	p.say(join(101, netcode.JoinKey, "play", "a"))
+	r.tick(2)
+	heard[*netcode.Joined](p)
+	r.checkConsistent()
+}
+
+// A seat that its session may not keep is given up at once: nobody could return to it.
+func TestASeatOverTheLimitIsLeft(t *testing.T) {
+	r := newRig(t, 1, nil)
+	p := r.enter(0, "ann")
+	p.say(join(1, netcode.JoinCreate, "play", ""))
+	r.hub.config.RoomsPerSession = 0 // as after a start with a lower limit
+	r.tick(1)
+	p.wantError(1, netcode.CodeTooManyRooms)
+	r.tick(int(play.Empty/period) + 5)
+	if len(r.rooms.ended) != 1 {
+		t.Error("the seat was kept")
+	}
+	r.checkConsistent()
+}
+
+// Rooms are memory and time: a session makes eight at once and then one a second, whatever connection it uses.
+func TestCreationsAreLimited(t *testing.T) {
+	r := newRig(t, 1, nil)
+	p := r.enter(0, "ann")
+	create := func(n uint64, mode netcode.JoinMode, key string) bool {
+		p.say(join(n, mode, "duel", key))
+		r.settle()
+		r.step()
+		r.settle()
+		for _, m := range p.hear() {
+			switch m := m.(type) {
+			case *netcode.Joined:
+				p.say(&netcode.Leave{Request: n + 1000, Room: m.Room})
+				r.step()
+				r.settle()
+				return true
+			case *netcode.Error:
+				if m.Code != netcode.CodeRateLimited || m.RetryMs != 1000 {
+					t.Fatalf("%+v", m)
+				}
+				return false
+			}
+		}
+		t.Fatalf("%d is not answered", n)
+		return false
+	}
+	began := r.now
+	made := 0
+	for n := range uint64(20) {
+		r.now = began
+		if create(n+1, netcode.JoinCreate, "") {
+			made++
+		}
+	}
+	if made != 8 {
+		t.Errorf("%d rooms at once", made)
+	}
+	r.now = began
+	p = p.again(0)
+	p.hear()
+	if create(50, netcode.JoinOrCreate, "new") {
+		t.Error("another connection may make more")
+	}
+	bob := r.enter(0, "bob")
+	bob.sit("duel", "there")
+	r.now = began
+	if !create(51, netcode.JoinOrCreate, "there") {
+		t.Error("a room that exists need not be created")
+	}
+	r.now = began.Add(time.Second)
+	if !create(52, netcode.JoinOrCreate, "new") {
+		t.Error("nothing is earned with time")
+	}
+}
+
+// A node that is full may have room again soon: clients are told to ask again, and not that they did something wrong.
+func TestAFullNodeSaysWhenToAskAgain(t *testing.T) {
+	if code, retryMs := codeOf(fmt.Errorf("create: %w", host.ErrTooManyRooms)); code != netcode.CodeOverloaded || retryMs != 1000 {
+		t.Errorf("%s, %d ms", code, retryMs)
 	}
 }
 

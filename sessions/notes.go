@@ -79,7 +79,13 @@ func (l *Loop) seated(r *replica, f *rooms.Frame, n rooms.Note) {
 	l.leaveBefore(k, r, f, n.Seat) // while the request still keeps the replica
 	r.forget(j)
 	k.forget(j)
-	l.hub.config.Registry.seat(k.id, place{r.room.ID, n.Seat})
+	if !l.hub.config.Registry.seat(k.id, place{r.room.ID, n.Seat}, !j.isReturn(), l.hub.config.RoomsPerSession) {
+		l.vacate(rooms.MailLeave, k, r, n.Seat) // nobody could return to it
+		if k.state == stateReady {
+			k.refuse(j.number, netcode.CodeTooManyRooms, "this session has as many seats as it may", 0)
+		}
+		return
+	}
 	if k.state != stateReady { // it was closed while the room answered: the seat waits for its return
 		l.drop(k, r, n.Seat)
 		return

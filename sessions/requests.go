@@ -44,10 +44,11 @@ func (l *Loop) takeJoin(k *conn) {
 			return // asked for already; the answer is on its way
 		}
 	}
-	if !l.hub.config.Registry.isNewest(k.id, k.gen) {
+	newest, ok := l.hub.config.Registry.reserve(k.id, k.gen, l.hub.config.RoomsPerSession)
+	if !newest {
 		return // it is about to be closed, and rooms do not answer connections that were replaced
 	}
-	if k.seats() >= l.hub.config.RoomsPerSession {
+	if !ok {
 		k.refuse(m.Request, netcode.CodeTooManyRooms, "this session has as many seats as it may", 0)
 		return
 	}
@@ -56,15 +57,18 @@ func (l *Loop) takeJoin(k *conn) {
 	})
 }
 
-// tryJoin finds or makes the room and asks it for a seat.
+// tryJoin finds or makes the room and asks it for the seat that was reserved.
 func (l *Loop) tryJoin(j *joinRequest) {
 	k := j.conn
 	room, err := l.find(j)
 	if err != nil {
-		k.refuse(j.number, codeOf(err), err.Error(), 0)
+		l.hub.config.Registry.release(k.id)
+		code, retryMs := codeOf(err)
+		k.refuse(j.number, code, err.Error(), retryMs)
 		return
 	}
 	if r := l.replica(room); !r.expect(j) {
+		l.hub.config.Registry.release(k.id)
 		k.refuse(j.number, netcode.CodeOverloaded, "too many wait for this room", 1000)
 		return
 	}
@@ -108,6 +112,14 @@ func (l *Loop) create(j *joinRequest) (Room, error) {
 			return room, err
 		}
 	}
+	if orFind {
+		if room, ok := l.hub.rooms.Find(j.kind, j.target); ok {
+			return room, nil
+		}
+	}
+	if !l.hub.config.Registry.mayCreate(j.conn.id, l.hub.now()) {
+		return Room{}, errTooManyCreations
+	}
 	room, err := l.hub.rooms.Create(j.kind, j.target, j.options, orFind)
 	if err == nil {
 		l.hub.config.Registry.made(j.conn.id, request{j.conn.run, j.number, room.ID})
@@ -119,27 +131,32 @@ var (
 	errUnknownKey  = errors.New("there is no room of this kind and key")
 	errUnknownRoom = errors.New("there is no such room")
 	errRoomEnded   = errors.New("the room has ended")
+
+	errTooManyCreations = errors.New("this session creates rooms too fast")
 )
 
-// codeOf says why there is no room, for programs.
-func codeOf(err error) string {
+// codeOf says why there is no room, for programs, and when to ask again.
+func codeOf(err error) (code string, retryMs uint64) {
 	for _, c := range []struct {
-		err  error
-		code string
+		err     error
+		code    string
+		retryMs uint64
 	}{
-		{host.ErrUnknownKind, netcode.CodeUnknownKind},
-		{errUnknownKey, netcode.CodeUnknownKey},
-		{errUnknownRoom, netcode.CodeUnknownRoom},
-		{errRoomEnded, netcode.CodeRoomEnded},
-		{host.ErrKeyTaken, netcode.CodeKeyTaken},
-		{host.ErrBadKey, netcode.CodeBadOptions},
-		{host.ErrStopping, netcode.CodeShuttingDown},
+		{host.ErrUnknownKind, netcode.CodeUnknownKind, 0},
+		{errUnknownKey, netcode.CodeUnknownKey, 0},
+		{errUnknownRoom, netcode.CodeUnknownRoom, 0},
+		{errRoomEnded, netcode.CodeRoomEnded, 0},
+		{host.ErrKeyTaken, netcode.CodeKeyTaken, 0},
+		{host.ErrBadKey, netcode.CodeBadOptions, 0},
+		{host.ErrStopping, netcode.CodeShuttingDown, 0},
+		{host.ErrTooManyRooms, netcode.CodeOverloaded, 1000},
+		{errTooManyCreations, netcode.CodeRateLimited, 1000},
 	} {
 		if errors.Is(err, c.err) {
-			return c.code
+			return c.code, c.retryMs
 		}
 	}
-	return netcode.CodeOverloaded
+	return netcode.CodeOverloaded, 1000
 }
 
 // joinRefused is a join that did not reach its room.
@@ -165,6 +182,7 @@ func (l *Loop) refuseJoin(j *joinRequest, code, why string) {
 	k := j.conn
 	k.forget(j)
 	if k.state != stateReady {
+		l.hub.config.Registry.release(k.id)
 		return
 	}
 	if code == netcode.CodeRoomEnded && j.mode == netcode.JoinOrCreate && j.tries < maxJoinTries {
@@ -173,6 +191,7 @@ func (l *Loop) refuseJoin(j *joinRequest, code, why string) {
 		l.tryJoin(&again)
 		return
 	}
+	l.hub.config.Registry.release(k.id)
 	k.refuse(j.number, code, why, 0)
 }
 
@@ -181,7 +200,7 @@ func (l *Loop) takeLeave(k *conn) {
 	m := &l.leave
 	v := k.view(m.Room)
 	if v == nil {
-		k.refuse(m.Request, netcode.CodeNotJoined, "you have no seat in this room", 0)
+		k.notJoined(m.Room, m.Request)
 		return
 	}
 	if v.post(&rooms.Mail{Type: rooms.MailLeave, Number: m.Request}) != nil {
@@ -189,6 +208,14 @@ func (l *Loop) takeLeave(k *conn) {
 		return
 	}
 	v.leaving = m.Request
+}
+
+// notJoined answers a message for a room that the connection has no seat in, unless it had one: then it has been told why it has
+// not any more, and the message was on its way when that happened.
+func (k *conn) notJoined(room, request uint64) {
+	if room == 0 || room > uint64(len(k.views)) {
+		k.refuse(request, netcode.CodeNotJoined, "you have no seat in this room", 0)
+	}
 }
 
 // inputWindow is how many inputs may be unacknowledged.
@@ -199,7 +226,7 @@ func (l *Loop) takeInput(k *conn) {
 	m := &l.input
 	v := k.view(m.Room)
 	if v == nil {
-		k.refuse(0, netcode.CodeNotJoined, "you have no seat in this room", 0)
+		k.notJoined(m.Room, 0)
 		return
 	}
 	if !v.acknowledged(m.Reliable, m.State, l.nowMs) {
@@ -236,7 +263,7 @@ func (l *Loop) takeAck(k *conn) {
 	m := &l.ack
 	v := k.view(m.Room)
 	if v == nil {
-		k.refuse(0, netcode.CodeNotJoined, "you have no seat in this room", 0)
+		k.notJoined(m.Room, 0)
 		return
 	}
 	v.acknowledged(m.Reliable, m.State, l.nowMs)

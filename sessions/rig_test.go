@@ -142,6 +142,21 @@ func (r *rig) checkConsistent() {
 			r.tb.Errorf("loop %d: %d views too many", l.index, views)
 		}
 	}
+	joining := map[string]int{}
+	for _, l := range r.loops {
+		for _, rep := range l.replicas {
+			for _, j := range rep.asked {
+				if !j.isReturn() {
+					joining[j.conn.id]++
+				}
+			}
+		}
+	}
+	for id, s := range r.hub.config.Registry.sessions {
+		if s.joining != joining[id] || len(s.seats)+s.joining > r.hub.config.RoomsPerSession {
+			r.tb.Errorf("%d joins are reserved, %d under way, %d seats", s.joining, joining[id], len(s.seats))
+		}
+	}
 	for id, mask := range r.hub.routes {
 		for i, l := range r.loops {
 			if (mask&(1<<i) != 0) != (l.replicas[id] != nil) {

@@ -306,8 +306,8 @@ func (s *sim) finish() {
 	}
 	g := r.hub.config.Registry
 	s.did["superseded"] += int(g.Counts()["superseded"])
-	if n := r.hub.stats.Views.Load() + r.hub.stats.Connections.Load(); n != 0 || g.detached.Len() != len(g.sessions) {
-		s.Errorf("%d views and connections, %d of %d sessions detached", n, g.detached.Len(), len(g.sessions))
+	if n := r.hub.stats.Views.Load() + r.hub.stats.Connections.Load(); n != 0 || g.idle.Len()+g.kept.Len() != len(g.sessions) {
+		s.Errorf("%d views and connections, %d of %d sessions detached", n, g.idle.Len()+g.kept.Len(), len(g.sessions))
 	}
 	g.expire(r.now.Add(time.Hour))
 	if len(g.sessions) != 0 {
