@@ -20,10 +20,16 @@ func (s *Shard) Adopt(id ID, kind *Kind, epoch Epoch, nonce uint64, entries []En
 	}
 	c := newCore(id, kind, s.log.With("room", id, "kind", kind.Name), 0, 0)
 	c.epoch, c.nonce = epoch, nonce
-	c.broken = s.broken
-	if err := c.resumeGuarded(saved, cold); err != nil {
+	c.broken, c.rosterEpoch = s.broken, epoch
+	c.adopting = true
+	s.rooms[id] = c // for Dispossess
+	err = s.restore(c, saved, cold, now)
+	c.adopting = false
+	if err != nil {
+		s.forget(c)
 		return err
 	}
+	c.callRoll()
 	s.place(c, now)
 	s.run(c, now, opCommit)
 	s.collect(c, now)
@@ -40,18 +46,19 @@ func (s *Shard) TakeLoaded(room ID, epoch Epoch, nonce uint64, entries []Entry, 
 		s.lose(c, err)
 		return
 	}
-	var from saved
 	if err == nil {
-		from, err = replay(entries)
-	}
-	if err == nil {
-		c.epoch, c.nonce = epoch, nonce
-		err = c.resumeGuarded(from, false)
+		c.epoch, c.nonce, c.rosterEpoch = epoch, nonce, epoch // ours, whatever it holds: it may have to be buried
+		var from saved
+		if from, err = replay(entries); err == nil {
+			err = s.restore(c, from, false, now)
+		}
 	}
 	if err != nil {
 		s.quarantine(c, err)
 		return
 	}
+	s.unpause(c)
+	c.callRoll()
 	c.started = now - c.h.Now
 	s.run(c, now, opCommit)
 	s.collect(c, now)
@@ -69,6 +76,7 @@ func (s *Shard) TakeResults(entries []Entry, results []Result, now time.Duration
 
 // TakeResult answers one entry of Output.Appends.
 func (s *Shard) TakeResult(e *Entry, r Result, now time.Duration) {
+	s.Counters.count(r.Outcome)
 	c := s.rooms[e.Room]
 	if c == nil || c.phase != phaseSent || c.sent.ID != e.ID {
 		return // of a room that was restored or closed meanwhile
@@ -178,8 +186,7 @@ func (s *Shard) confirm(c *core, now time.Duration) {
 			s.Out.Jobs = append(s.Out.Jobs, JobRequest{c.id, c.kind, n, Job{ID: jobID(c.id, n), Name: j.Name, Room: c.id, raw: j.Body}})
 		}
 	}
-	if c.paused {
-		c.paused = false
+	if s.unpause(c) {
 		s.showStatus(c, StatusPlaying)
 	}
 	switch {
@@ -226,7 +233,18 @@ func (s *Shard) pause(c *core, now time.Duration) {
 		return
 	}
 	c.paused = true
+	s.Counters.Paused.Add(1)
 	s.showStatus(c, StatusPaused)
+}
+
+// unpause reports whether the room was paused, and ends that.
+func (s *Shard) unpause(c *core) bool {
+	was := c.paused
+	if was {
+		c.paused = false
+		s.Counters.Paused.Add(-1)
+	}
+	return was
 }
 
 // showStatus tells of a room's condition. It shows nothing of its state.

@@ -57,6 +57,7 @@ type commit struct {
 	unsent    bool    // sent has not been handed to the journal yet
 
 	recovery
+	restoring
 	periodic
 }
 

@@ -57,11 +57,13 @@ type place struct {
 	fault      error // what the game's code panicked with
 	faultStack []byte
 
+	adopting bool // see Adopt
+
 	inRetry    bool
 	waitsSince time.Duration // for an answer of the journal
 
 	roster      []rosterSeat // who is to be told if the room has to be closed from outside
-	rosterEpoch Epoch
+	rosterEpoch Epoch        // the present one, as place and callRoll leave it
 	rosterTick  uint64
 }
 

@@ -158,6 +158,7 @@ func (r *room[P, In]) appendPrivate(dst []byte, s Seat) ([]byte, bool) {
 // newCore makes a room of kind k in its start state, its generator seeded.
 func newCore(id ID, k *Kind, log *slog.Logger, seed1, seed2 uint64) *core {
 	c := &core{id: id, kind: k, game: k.make(), log: log}
+	c.alarmAt = -1
 	c.pcg = rand.NewPCG(seed1, seed2)
 	c.rand = rand.New(c.pcg)
 	return c

@@ -9,12 +9,13 @@ import (
 
 // This file is how rooms leave a shard.
 
-// quarantine closes a room because of a fault of its own. Its journal is kept for those who look for the cause.
+// quarantine closes a room because of a fault of its own. It is over for good: it would only fail again. Whoever buries it may keep
+// its last entries for those who look for the cause.
 func (s *Shard) quarantine(c *core, err error) {
 	s.dropFrames(c)
 	c.callRoll()
 	s.Out.Frames = append(s.Out.Frames, c.farewell("fault"))
-	s.over(c, Ended{Room: c.id, Epoch: c.epoch, Why: "fault", Kept: true, Err: err})
+	s.over(c, Ended{Room: c.id, Epoch: c.epoch, Why: "fault", Err: err})
 }
 
 // over takes a room off the shard.
@@ -33,6 +34,7 @@ func (s *Shard) over(c *core, e Ended) {
 func (s *Shard) forget(c *core) {
 	delete(s.rooms, c.id)
 	s.lanes.remove(c)
+	s.unpause(c)
 	if c.alarmAt >= 0 {
 		heap.Remove(&s.alarm, c.alarmAt)
 		c.alarmAt = -1
@@ -82,7 +84,8 @@ func (e *Ended) refusal(byGame Note) (code, why string) {
 
 // Dispossess is called by the goroutine that takes the shard over from one that is stuck in a room's game: the room is closed and
 // the shard goes on. The room's memory and the workspace are left to the stuck code, which may still write to them: from the core,
-// only what the game's code never touches is read here.
+// only what the game's code never touches is read here. A room whose Migrate is stuck as it is adopted keeps its journal, as one whose
+// Migrate fails does: other rules may yet be able to read it.
 func (s *Shard) Dispossess(room ID) {
 	s.space = new(workspace)
 	c := s.rooms[room]
@@ -93,5 +96,5 @@ func (s *Shard) Dispossess(room ID) {
 	s.log.Error("room stuck", "room", c.id, "kind", c.kind.Name, "error", err)
 	s.forget(c)
 	s.Out.Frames = append(s.Out.Frames, c.farewell("fault"))
-	s.Out.Ended = append(s.Out.Ended, Ended{Room: c.id, Epoch: c.rosterEpoch, Why: "fault", Kept: true, Err: err})
+	s.Out.Ended = append(s.Out.Ended, Ended{Room: c.id, Epoch: c.rosterEpoch, Why: "fault", Kept: c.adopting, Err: err})
 }

@@ -17,7 +17,8 @@ type Game[In any] interface {
 // Optional methods of a Game. They are pure functions of the state, called after steps, joins and resumes, so that nobody
 // ever sends state by hand. They must not change the state.
 type (
-	// Publisher shows everyone the same value. It is sent when its encoding changed; the newest wins.
+	// Publisher shows everyone the same value. It is sent when its encoding changed; the newest wins. An encoding of more than
+	// 768 KiB fails the step as a panic does: it would not get through a connection. The same goes for Private.
 	Publisher interface{ Public() any }
 	// Dealer shows one seat what only that seat may see: cards, fog, a role. Sent like Public, to that seat.
 	Dealer interface{ Private(Seat) any }
@@ -32,6 +33,11 @@ type (
 )
 
 // Config describes a kind. The zero value of each field is its default.
+//
+// StepLimit is measured from the moment the game's code is called (a tick's Step, Public and Private together, or Migrate), in real
+// time. No call is cut short before it; one that has reached it loses its room at the next look of the watchdog, which is 20 ms later
+// at most, or an eighth of the shortest StepLimit on the node if that is less (but at least 2 ms). Time in which the whole process was
+// stopped for 100 ms or more does not count.
 type Config struct {
 	Name       string                                                 // how clients ask for it: 1 to 64 letters, digits, '-', '_', '.'
 	RateHz     int                                                    // ticks per second, 0 to 128; 0: steps on events and timers only
@@ -39,7 +45,7 @@ type Config struct {
 	Grace      time.Duration                                          // how long a dropped player keeps the seat; default 30 s
 	Empty      time.Duration                                          // how long a room without players lives; default 60 s
 	Version    int                                                    // of the rules: raise it when Step acts differently
-	StepLimit  time.Duration                                          // a Step longer than this loses its shard to the watchdog; default 500 ms
+	StepLimit  time.Duration                                          // a Step that takes as long loses its room, see above; default 500 ms
 	Durability Durability                                             // what the journal keeps; default EveryChange
 	Admit      func(context.Context, Admission) (data any, err error) // may do I/O; its data comes with Joined
 	Do         func(context.Context, Job) (result any, err error)     // performs t.Do off the tick, at least once

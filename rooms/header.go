@@ -111,13 +111,14 @@ type pend struct {
 }
 
 const (
-	maxTimers    = 256
-	maxJobs      = 256
-	maxSignals   = 64        // remembered signal ids
-	maxReliable  = 256 << 10 // unacknowledged reliable bytes per seat
-	maxMailbox   = 1024      // events waiting for a room's next step
-	maxNameBytes = 64
-	maxDeparted  = 64 // remembered stays that ended
+	maxTimers       = 256
+	maxJobs         = 256
+	maxSignals      = 64        // remembered signal ids
+	maxReliable     = 256 << 10 // unacknowledged reliable bytes per seat
+	maxMailbox      = 1024      // events waiting for a room's next step
+	maxMailboxBytes = 4 << 20   // of them, with their bodies
+	maxNameBytes    = 64
+	maxDeparted     = 64 // remembered stays that ended
 )
 
 // humans counts the seats that are not bots', and those with a connection.

@@ -86,7 +86,7 @@ func (s *Shard) Take(m *Mail, now time.Duration) error {
 	default:
 		limit += maxSeats
 	}
-	if len(c.mail.list) >= limit {
+	if len(c.mail.list) >= limit || m.mayBeLarge() && c.mail.bytes()+len(m.Body) > maxMailboxBytes {
 		return ErrMailboxFull
 	}
 	why := m.Why
@@ -101,6 +101,11 @@ func (s *Shard) Take(m *Mail, now time.Duration) error {
 		s.makeReady(c)
 	}
 	return nil
+}
+
+// mayBeLarge reports whether strangers choose how large the mail is. What a job gave is the program's own, and must not be lost.
+func (m *Mail) mayBeLarge() bool {
+	return m.Type == MailInput || m.Type == MailSignal || m.Type == MailJoin
 }
 
 // idOf gives a signal an id if it has none: it may be presented to the room again when that is restored.
@@ -127,7 +132,7 @@ func (s *Shard) create(m *Mail, now time.Duration) {
 
 // place puts a room where it will be stepped.
 func (s *Shard) place(c *core, now time.Duration) {
-	c.alarmAt, c.broken = -1, s.broken
+	c.broken, c.rosterEpoch = s.broken, c.epoch
 	c.started = now - c.h.Now
 	s.rooms[c.id] = c
 	if c.kind.RateHz > 0 {

@@ -51,7 +51,7 @@ func TestOnlyTheInputsOfTheFailedStepAreRefused(t *testing.T) {
 	}
 }
 
-// A room that always fails is closed at the third try, its players are told, and its journal is kept.
+// A room that always fails is closed at the third try, its players are told, and it is over: nobody is to resume it.
 func TestThirdPanicQuarantines(t *testing.T) {
 	broken := false
 	hook(t, func(*puppet, *Tick[order]) {
@@ -69,7 +69,7 @@ func TestThirdPanicQuarantines(t *testing.T) {
 	}
 	r.mail(Mail{Type: MailJoin, Session: "bob", Gen: 1, Run: 1, Number: 1})
 	r.step()
-	if len(r.ended) != 1 || !r.ended[0].Kept || r.ended[0].Why != "fault" || r.ended[0].Err == nil {
+	if len(r.ended) != 1 || r.ended[0].Kept || r.ended[0].Why != "fault" || r.ended[0].Err == nil {
 		t.Fatalf("ended %+v", r.ended)
 	}
 	if n, _ := r.noted(NoteLeft, "ann"); n.Why != "fault" || r.status[len(r.status)-1] != StatusFaulted {

@@ -1,6 +1,7 @@
 package rooms
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/cespare/xxhash/v2"
@@ -33,6 +34,17 @@ func (c *core) frame() *Frame {
 	return f
 }
 
+// maxValueBytes bounds one public or private value. A connection's backlog is 1 MiB: what is larger than that would be sent in vain, over
+// and over again.
+const maxValueBytes = 768 << 10
+
+// checkValue fails the step, as a panic of the game's own would, if a value that it made can never reach anybody.
+func checkValue(what string, size int) {
+	if size > maxValueBytes {
+		panic(fmt.Errorf("rooms: a %s value of %d bytes, at most %d reach a client", what, size, maxValueBytes))
+	}
+}
+
 func (f *Frame) cut(i int) []byte {
 	s := f.spans[i]
 	if s.from == s.to {
@@ -49,6 +61,7 @@ func (c *core) framePublic(f *Frame) {
 	if f.buf, shows = c.game.appendPublic(f.buf); !shows {
 		return
 	}
+	checkValue("public", len(f.buf)-from)
 	hash := xxhash.Sum64(f.buf[from:]) | 1
 	needed := false
 	for _, o := range c.outs.All() {
@@ -101,6 +114,7 @@ func (c *core) framePrivate(f *Frame, seat Seat, s *seatState, o *seatOut) span 
 	if f.buf, dealt = c.game.appendPrivate(f.buf, seat); !dealt {
 		return at
 	}
+	checkValue("private", len(f.buf)-at.from)
 	hash := xxhash.Sum64(f.buf[at.from:])
 	if hash == o.private && !o.whole {
 		f.buf = f.buf[:at.from]

@@ -67,14 +67,19 @@ func (c *core) requeue() {
 	c.mail = all
 }
 
-// resumeGuarded is resume with a panic of the game's code, as in Migrate, made an error.
-func (c *core) resumeGuarded(s saved, cold bool) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("panic: %v", r)
-		}
-	}()
-	return c.resume(s, cold)
+// restoring is what opRestore resumes from.
+type restoring struct {
+	from saved
+	cold bool
+}
+
+// restore resumes a room, guarded as every call of its game is: Migrate may fail, panic, or never return.
+func (s *Shard) restore(c *core, from saved, cold bool, now time.Duration) error {
+	c.restoring = restoring{from, cold}
+	s.run(c, now, opRestore)
+	err := c.fault
+	c.fault, c.faultStack, c.restoring = nil, nil, restoring{}
+	return err
 }
 
 // resume takes over a saved state: the room goes on behind everything that was ever shown of it. cold means that no session is
@@ -95,6 +100,7 @@ func (c *core) resume(s saved, cold bool) error {
 	if c.kind.RateHz > 0 && !c.broken.horizonIgnored { // jump over ticks that may have been shown; nothing happened in them
 		c.skipTo(s.horizon)
 	}
+	c.rosterStale = true
 	c.outs.Clear()
 	for _, row := range s.rings {
 		seat := c.h.Seats.Get(row.Seat)
@@ -107,7 +113,7 @@ func (c *core) resume(s saved, cold bool) error {
 	}
 	c.prev, c.prevGame = append(c.prev[:0], s.state...), s.game
 	c.last, c.horizon, c.base = s.last, s.horizon, c.h.Tick
-	c.phase, c.seal, c.status, c.paused = phasePlaying, true, StatusResumed, false
+	c.phase, c.seal, c.status = phasePlaying, true, StatusResumed
 	c.deltas, c.deltaLen, c.public, c.endShown = 0, 0, 0, false
 	c.changed, c.dirty, c.unsent, c.resent = false, false, false, false
 	c.shownAt, c.attention = c.h.Now, c.h.Now-time.Second

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"tickover.dev/codec/delta"
@@ -39,6 +40,9 @@ type Shard struct {
 	// Clock, if set, gives the present time for Lateness, on the same scale as now.
 	Clock func() time.Duration
 
+	// Counters may be read from any goroutine.
+	Counters Counters
+
 	seed func() (uint64, uint64)
 
 	broken breakage
@@ -49,6 +53,29 @@ type Shard struct {
 type Turn interface {
 	Enter(room *ID, limit time.Duration) (token uint64)
 	Leave(token uint64) bool
+}
+
+// Counters count what went wrong, and what became of appends.
+type Counters struct {
+	Panics atomic.Int64 // of games' code
+	Paused atomic.Int64 // rooms that wait for their journal now, their players told so
+
+	Confirmed, Refused, Unknown, Fenced, Gone atomic.Int64 // answers of the journal, one per append
+}
+
+func (n *Counters) count(o Outcome) {
+	switch o {
+	case Confirmed:
+		n.Confirmed.Add(1)
+	case Refused:
+		n.Refused.Add(1)
+	case Fenced:
+		n.Fenced.Add(1)
+	case Gone:
+		n.Gone.Add(1)
+	default:
+		n.Unknown.Add(1)
+	}
 }
 
 // Output is what the owner of a shard has to do after Advance. It is valid until the next call.
@@ -90,7 +117,7 @@ type Ended struct {
 	Why    string
 	Result []byte
 	Code   string // for Why "refused": the game's
-	// Kept means that the journal stays: the room was released, fenced or lost, or waits in quarantine.
+	// Kept means that the journal stays: the room was released, fenced or lost, or could not be adopted. All others are buried.
 	Kept bool
 	Err  error
 }
@@ -205,6 +232,7 @@ const (
 	opTick op = iota
 	opCommit
 	opReseal
+	opRestore
 )
 
 // run calls into a room's game, guarded: a panic becomes a restore, and a call that takes too long loses the shard.
@@ -221,6 +249,7 @@ func (s *Shard) run(c *core, now time.Duration, what op) {
 	}
 	defer func() {
 		if r := recover(); r != nil {
+			s.Counters.Panics.Add(1) // also of a lost turn: it is atomic
 			c.fault = fmt.Errorf("panic: %v", r)
 			c.faultStack = debug.Stack()
 		}
@@ -232,6 +261,8 @@ func (s *Shard) run(c *core, now time.Duration, what op) {
 		c.commitOpen(space)
 	case opReseal:
 		c.reseal(c.resealAt, space)
+	case opRestore:
+		c.fault = c.resume(c.from, c.cold)
 	}
 }
 

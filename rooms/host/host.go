@@ -35,7 +35,10 @@ type Config struct {
 
 	// TombstoneTTL is how long an ended room's result is remembered. Default 5 minutes.
 	TombstoneTTL time.Duration
-	// Workers bounds the calls of Admit and Do under way at once, each. Default 64.
+	// MaxRooms bounds the rooms that Create makes: beyond it they are refused. Rooms that are resumed are counted, and never
+	// refused for their number. Default 20,000.
+	MaxRooms int
+	// Workers bounds the calls of one kind's Admit under way at once, and those of its Do. Default 64.
 	Workers int
 }
 
@@ -50,26 +53,28 @@ type Sink interface {
 
 // Errors of finding and making rooms.
 var (
-	ErrUnknownKind = errors.New("there is no such kind of room")
-	ErrKeyTaken    = errors.New("a room of this kind and key exists")
-	ErrStopping    = errors.New("this node takes no new rooms")
-	ErrBadKey      = errors.New("a key has at most 64 letters, digits, '-', '_', '.'")
+	ErrUnknownKind  = errors.New("there is no such kind of room")
+	ErrKeyTaken     = errors.New("a room of this kind and key exists")
+	ErrStopping     = errors.New("this node takes no new rooms")
+	ErrTooManyRooms = errors.New("this node has as many rooms as it may")
+	ErrBadKey       = errors.New("a key has at most 64 letters, digits, '-', '_', '.'")
 )
 
 // Host runs the rooms of one node.
 type Host struct {
 	// Set by New, then read-only.
-	config  Config
-	log     *slog.Logger
-	kinds   map[string]*rooms.Kind
-	runners []*runner
-	admits  chan struct{}
-	jobs    chan struct{}
-	started time.Time
-	ctx     context.Context // ends with Stop; for calls into games and the journal
-	cancel  context.CancelFunc
-	work    sync.WaitGroup
-	waiting atomic.Int64 // joins that wait for Admit, or are in it
+	config      Config
+	log         *slog.Logger
+	kinds       map[string]*rooms.Kind
+	runners     []*runner
+	desks       map[string]*desk // by kind
+	callTimeout time.Duration
+	started     time.Time
+	ctx         context.Context // ends with Stop; for calls into games and the journal
+	cancel      context.CancelFunc
+	work        sync.WaitGroup
+	quarantined atomic.Int64
+	overdue     atomic.Int64
 
 	mu sync.RWMutex
 	// Guarded by mu.
@@ -92,12 +97,13 @@ type Handle struct {
 
 	host   *Host
 	runner *runner
+	gone   chan struct{} // of a room that is being resumed: closed when it is removed
 }
 
 // New starts a host. It returns every complaint about the configuration at once.
 func New(c Config) (*Host, error) {
 	h := &Host{
-		config: c, log: c.Log, kinds: map[string]*rooms.Kind{}, started: time.Now(),
+		config: c, log: c.Log, kinds: map[string]*rooms.Kind{}, desks: map[string]*desk{}, started: time.Now(), callTimeout: callTimeout,
 		rooms: map[rooms.ID]*Handle{}, keys: map[address]rooms.ID{}, tombs: map[rooms.ID]Tomb{}, empty: make(chan struct{}),
 	}
 	if h.log == nil {
@@ -112,10 +118,15 @@ func New(c Config) (*Host, error) {
 	if h.config.Workers == 0 {
 		h.config.Workers = 64
 	}
+	if h.config.MaxRooms == 0 {
+		h.config.MaxRooms = 20_000
+	}
 	if h.config.Shards == 0 {
 		h.config.Shards = runtime.GOMAXPROCS(0)
 	}
-	h.admits, h.jobs = make(chan struct{}, h.config.Workers), make(chan struct{}, h.config.Workers)
+	for name := range h.kinds {
+		h.desks[name] = &desk{admits: make(chan struct{}, h.config.Workers), jobs: make(chan struct{}, h.config.Workers)}
+	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	for range h.config.Shards {
 		h.runners = append(h.runners, newRunner(h))
@@ -205,6 +216,10 @@ func (h *Host) create(kind, key string, options []byte, orFind bool) (*Handle, b
 		h.mu.Unlock()
 		return nil, false, ErrStopping
 	}
+	if len(h.rooms) >= h.config.MaxRooms {
+		h.mu.Unlock()
+		return nil, false, ErrTooManyRooms
+	}
 	h.add(r)
 	h.mu.Unlock()
 	err := r.Post(&rooms.Mail{
@@ -243,13 +258,17 @@ func (h *Host) remove(id rooms.ID) {
 	if at := (address{r.Kind.Name, r.Key}); h.keys[at] == id {
 		delete(h.keys, at)
 	}
+	if r.gone != nil {
+		close(r.gone)
+	}
 	r.runner.rooms.Add(-1)
 	if h.stopping && len(h.rooms) == 0 {
 		close(h.empty)
 	}
 }
 
-// ended carries out what follows a room's end: it is buried, and its result remembered.
+// ended carries out what follows a room's end: it is buried, and its result remembered. A room that ended by a fault is buried too,
+// so that it neither comes back nor keeps its key; a journal that has a shelf for such rooms keeps what it held.
 func (h *Host) ended(e rooms.Ended) {
 	if e.Err != nil {
 		h.log.Warn("room closed", "room", e.Room, "epoch", e.Epoch, "why", e.Why, "error", e.Err)
@@ -257,15 +276,33 @@ func (h *Host) ended(e rooms.Ended) {
 	if !e.Kept || e.Why == "fault" {
 		h.remember(e)
 	}
+	if e.Why == "fault" {
+		h.quarantined.Add(1)
+	}
 	h.remove(e.Room)
 	h.config.Sink.RoomEnded(e)
 	if !e.Kept {
-		h.begin(func() {
-			err := h.config.Journal.Bury(h.ctx, e.Room, e.Epoch, e.Result, h.config.TombstoneTTL)
-			if err != nil && h.ctx.Err() == nil {
-				h.log.Warn("bury room", "room", e.Room, "error", err)
-			}
-		})
+		h.begin(func() { h.bury(e) })
+	}
+}
+
+// Shelf is implemented by journals that can keep the entries of a room that ended by a fault, for those who look for the cause.
+type Shelf interface {
+	// Quarantine is Bury, with the room's entries put aside where nothing is resumed from.
+	Quarantine(ctx context.Context, room rooms.ID, epoch rooms.Epoch, end []byte, ttl time.Duration) error
+}
+
+func (h *Host) bury(e rooms.Ended) {
+	bury := h.config.Journal.Bury
+	if shelf, ok := h.config.Journal.(Shelf); ok && e.Why == "fault" {
+		bury = shelf.Quarantine
+	}
+	err := bury(h.ctx, e.Room, e.Epoch, e.Result, h.config.TombstoneTTL)
+	if errors.Is(err, rooms.ErrGone) && e.Why == "fault" {
+		return // it failed before its first entry
+	}
+	if err != nil && h.ctx.Err() == nil {
+		h.log.Warn("bury room", "room", e.Room, "error", err)
 	}
 }
 
@@ -284,30 +321,6 @@ func (h *Host) begin(f func()) bool {
 func (r *Handle) Post(m *rooms.Mail) error {
 	m.Room = r.ID
 	return r.runner.post(m, r.Kind.RateHz == 0 || m.Type == rooms.MailCreate)
-}
-
-// Stats counts what runs.
-type Stats struct {
-	Rooms      map[string]int // by kind
-	StuckSteps int64          // goroutines that a watchdog has taken the shard from, and that have not come back yet
-	TakenAway  int64          // how often that happened
-	Late       LatenessStats
-}
-
-// Stats may be called at any time.
-func (h *Host) Stats() Stats {
-	s := Stats{Rooms: map[string]int{}}
-	h.mu.RLock()
-	for _, r := range h.rooms {
-		s.Rooms[r.Kind.Name]++
-	}
-	h.mu.RUnlock()
-	for _, r := range h.runners {
-		s.StuckSteps += r.stuck.Load()
-		s.TakenAway += r.taken.Load()
-		s.Late.add(&r.lateness)
-	}
-	return s
 }
 
 // Refuse makes the host take no new rooms.

@@ -51,7 +51,10 @@ func (h *Host) claim(ctx context.Context, room rooms.ID, seen rooms.Epoch, nonce
 var errStuck = errors.New("the game's code does not return")
 
 // Resume claims a room and goes on with it. cold says that its players' connections are gone, as after a restart.
+// A room that cannot be resumed keeps its journal. ErrKeyTaken refuses one whose key another room has: the first keeps it.
 func (h *Host) Resume(ctx context.Context, id rooms.ID, cold bool) error {
+	slow := time.AfterFunc(time.Second, func() { h.log.Warn("resuming room takes long", "room", id) })
+	defer slow.Stop()
 	nonce := newNonce()
 	epoch, entries, err := h.claim(ctx, id, 0, nonce)
 	if err != nil {
@@ -65,11 +68,15 @@ func (h *Host) Resume(ctx context.Context, id rooms.ID, cold bool) error {
 	if !ok {
 		return fmt.Errorf("resume room %s: %w: %q", id, ErrUnknownKind, kindName)
 	}
-	r := &Handle{ID: id, Kind: kind, Key: key, host: h}
+	r := &Handle{ID: id, Kind: kind, Key: key, host: h, gone: make(chan struct{})}
 	h.mu.Lock()
 	if h.stopping || h.rooms[id] != nil {
 		h.mu.Unlock()
 		return fmt.Errorf("resume room %s: it is open, or the host is stopping", id)
+	}
+	if _, taken := h.rooms[h.keys[address{kindName, key}]]; key != "" && taken {
+		h.mu.Unlock()
+		return fmt.Errorf("resume room %s: %w: %q", id, ErrKeyTaken, key)
 	}
 	h.add(r)
 	h.mu.Unlock()
@@ -83,6 +90,12 @@ func (h *Host) Resume(ctx context.Context, id rooms.ID, cold bool) error {
 	case err = <-done:
 	case <-ctx.Done():
 		err = context.Cause(ctx)
+	case <-r.gone:
+		select { // it was opened, and is over already; or it was taken away as it did not return
+		case err = <-done:
+		default:
+			err = errStuck
+		}
 	case <-r.runner.done:
 		err = ErrStopping
 	}

@@ -11,20 +11,25 @@ import (
 	"tickover.dev/rooms"
 )
 
-// maxInbox bounds what waits for a shard, all its rooms together. It is reached only when the shard is stuck: then mail is refused.
-const maxInbox = 64 << 10
+// What waits for a shard, all its rooms together, is bounded. The bounds are reached only when the shard is stuck: then mail is refused.
+const (
+	maxInbox      = 64 << 10 // pieces of mail
+	maxInboxBytes = 64 << 20 // of their bodies
+)
 
 // runner drives one shard. Whoever holds its turn runs it; a watchdog may take the turn from a goroutine that is stuck in a game's
 // code and give it to another (see watchdog.go), so everything a round needs is kept here and not on the stack.
 type runner struct {
 	// Set by newRunner, then read-only.
-	host *Host
-	wake chan struct{} // one token: there is something in the inbox, or the runner is to stop
-	done chan struct{} // closed when the shard is stepped no more
+	host     *Host
+	counters *rooms.Counters // the shard's
+	wake     chan struct{}   // one token: there is something in the inbox, or the runner is to stop
+	done     chan struct{}   // closed when the shard is stepped no more
 
-	rooms atomic.Int64 // placed on this shard
-	stuck atomic.Int64
-	taken atomic.Int64
+	rooms    atomic.Int64 // placed on this shard
+	stuck    atomic.Int64
+	taken    atomic.Int64
+	refusals atomic.Int64
 
 	lateness lateness
 	turn     turn
@@ -59,6 +64,8 @@ type answered struct {
 func newRunner(h *Host) *runner {
 	r := &runner{host: h, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	r.shard = rooms.NewShard(h.log, seeds)
+	r.counters = &r.shard.Counters
+	r.turn.clock = r.clock
 	r.shard.Turn = &r.turn
 	r.shard.Clock = r.clock
 	r.shard.Lateness = r.lateness.record
@@ -84,12 +91,13 @@ const (
 // post queues mail. It copies the body. The shard takes it in before it steps next, or at once if it is urgent.
 func (r *runner) post(m *rooms.Mail, urgent bool) error {
 	r.mu.Lock()
-	if r.stopped || len(r.inbox.mail) >= maxInbox {
+	if r.stopped || len(r.inbox.mail) >= maxInbox || len(r.inbox.bodies)+len(m.Body) > maxInboxBytes {
 		stopped := r.stopped
 		r.mu.Unlock()
 		if stopped {
 			return rooms.ErrGone
 		}
+		r.refusals.Add(1)
 		return rooms.ErrMailboxFull
 	}
 	mail := *m
@@ -122,9 +130,12 @@ func (r *runner) call(f func(*rooms.Shard, time.Duration)) {
 	r.signal()
 }
 
-// release gives a room up. It is not refused, whatever waits already.
+// release gives a room up. It is not refused, whatever waits already. It is mail, so that it comes behind the room's creation.
 func (r *runner) release(id rooms.ID) {
-	r.call(func(s *rooms.Shard, now time.Duration) { s.Take(&rooms.Mail{Type: rooms.MailRelease, Room: id}, now) })
+	r.mu.Lock()
+	r.inbox.mail = append(r.inbox.mail, rooms.Mail{Type: rooms.MailRelease, Room: id})
+	r.mu.Unlock()
+	r.signal()
 }
 
 // append hands entries to the journal; the results come back through the inbox.
@@ -228,6 +239,9 @@ func (r *runner) takeIn() {
 
 // refuse answers mail that its room did not take.
 func (r *runner) refuse(m *rooms.Mail, err error) {
+	if errors.Is(err, rooms.ErrMailboxFull) {
+		r.refusals.Add(1)
+	}
 	if f := rooms.Refusal(m, err); f != nil {
 		if tomb, ok := r.host.Tomb(m.Room); ok && errors.Is(err, rooms.ErrGone) {
 			tomb.inscribe(f)

@@ -14,6 +14,9 @@ type Tomb struct {
 	until  time.Time
 }
 
+// maxTombs bounds how many ends are remembered; beyond it the oldest are forgotten early.
+const maxTombs = 20_000
+
 // Tomb tells of a room that has ended.
 func (h *Host) Tomb(id rooms.ID) (Tomb, bool) {
 	h.mu.RLock()
@@ -27,7 +30,7 @@ func (h *Host) remember(e rooms.Ended) {
 	now := time.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for len(h.buried) > 0 && !now.Before(h.tombs[h.buried[0]].until) {
+	for len(h.buried) > 0 && (len(h.buried) >= maxTombs || !now.Before(h.tombs[h.buried[0]].until)) {
 		delete(h.tombs, h.buried[0])
 		h.buried = h.buried[1:]
 	}

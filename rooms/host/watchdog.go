@@ -21,6 +21,9 @@ type turn struct {
 	token atomic.Uint64            // 0: not in a game's code
 	room  atomic.Pointer[rooms.ID] // whose
 	limit atomic.Int64
+	since atomic.Int64 // when it was entered, on clock
+
+	clock func() time.Duration
 }
 
 // Enter implements rooms.Turn.
@@ -29,6 +32,7 @@ func (t *turn) Enter(room *rooms.ID, limit time.Duration) uint64 {
 	token := t.last // from the Store on, t.last may be another goroutine's
 	t.room.Store(room)
 	t.limit.Store(int64(limit))
+	t.since.Store(int64(t.clock()))
 	t.token.Store(token)
 	return token
 }
@@ -36,37 +40,70 @@ func (t *turn) Enter(room *rooms.ID, limit time.Duration) uint64 {
 // Leave implements rooms.Turn.
 func (t *turn) Leave(token uint64) bool { return t.token.CompareAndSwap(token, 0) }
 
-// watchEvery is how often the watchdog looks. It acts within a kind's StepLimit for limits of at least four times that.
-const watchEvery = 20 * time.Millisecond
+// The watchdog looks every maxLook, or every eighth of the shortest StepLimit if that is less, but not more often than minLook. It acts
+// at the first look at which a limit has been reached.
+const (
+	minLook = 2 * time.Millisecond
+	maxLook = 20 * time.Millisecond
+	// asleep is how late a look has to be for this whole process to have been stopped, and not the step.
+	asleep = 100 * time.Millisecond
+)
+
+// lookEvery is how often the watchdog looks.
+func (h *Host) lookEvery() time.Duration {
+	every := maxLook
+	for _, k := range h.kinds {
+		every = min(every, k.StepLimit/8)
+	}
+	return max(every, minLook)
+}
 
 // watch takes shards away from goroutines that are stuck in a game's code.
 func (h *Host) watch() {
-	type sight struct {
-		token uint64
-		looks int // at it since; looks and not time, as this process may itself have been stopped for a while
-	}
+	every := h.lookEvery()
 	seen := make([]sight, len(h.runners))
-	tick := time.NewTicker(watchEvery)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
+	last := time.Since(h.started)
 	for {
 		select {
 		case <-h.ctx.Done():
 			return
 		case <-tick.C:
-			for i, r := range h.runners {
-				token := r.turn.token.Load()
-				if token == 0 || token != seen[i].token {
-					seen[i] = sight{token, 0}
-					continue
-				}
-				seen[i].looks++
-				// Seen up to watchEvery after it began, and acted upon at the look before the limit.
-				if limit := time.Duration(r.turn.limit.Load()); time.Duration(seen[i].looks)*watchEvery >= limit-2*watchEvery {
-					r.takeAway(token)
-				}
+		}
+		now := time.Since(h.started)
+		slept := now - last - every
+		if slept < asleep {
+			slept = 0
+		}
+		last = now
+		for i, r := range h.runners {
+			if token := r.turn.token.Load(); seen[i].tooLong(&r.turn, token, now, slept) {
+				r.takeAway(token)
 			}
 		}
 	}
+}
+
+// sight is what the watchdog knows of a turn.
+type sight struct {
+	token    uint64
+	pardoned time.Duration // in which nothing could run
+}
+
+// tooLong reports whether the call of a token has reached its limit. What is read beside the token belongs to it, or the token is over
+// and cannot be taken any more.
+func (s *sight) tooLong(t *turn, token uint64, now, slept time.Duration) bool {
+	if token == 0 {
+		return false
+	}
+	if token != s.token {
+		*s = sight{token: token}
+	}
+	took := now - time.Duration(t.since.Load()) - s.pardoned
+	pardon := max(0, min(slept, took))
+	s.pardoned += pardon
+	return took-pardon >= time.Duration(t.limit.Load())
 }
 
 // takeAway gives the shard to a new goroutine, which closes the stuck room and goes on where the old one was.

@@ -20,6 +20,7 @@ const fileFormat = 1
 type fileState struct {
 	Format  int
 	Streams []fileStream
+	Shelf   []fileStream // entries of rooms in quarantine, oldest first
 }
 
 type fileStream struct {
@@ -73,15 +74,36 @@ func (j *Journal) snapshot() *fileState {
 		if fs.Ended {
 			fs.UntilMs = s.until.UnixMilli()
 		}
-		for _, e := range s.entries {
-			fs.Entries = append(fs.Entries, fileEntry{
-				uint64(e.ID.Epoch), e.ID.Tick, uint64(e.Prev.Epoch), e.Prev.Tick, e.Nonce, e.Horizon, uint8(e.Kind), e.Body,
-			})
-		}
+		fs.Entries = toFile(s.entries)
 		f.Streams = append(f.Streams, fs)
+	}
+	for _, s := range j.shelf {
+		f.Shelf = append(f.Shelf, fileStream{Room: string(s.room), Entries: toFile(s.entries)})
 	}
 	slices.SortFunc(f.Streams, func(a, b fileStream) int { return strings.Compare(a.Room, b.Room) })
 	return f
+}
+
+func toFile(entries []rooms.Entry) (list []fileEntry) {
+	for _, e := range entries {
+		list = append(list, fileEntry{
+			uint64(e.ID.Epoch), e.ID.Tick, uint64(e.Prev.Epoch), e.Prev.Tick, e.Nonce, e.Horizon, uint8(e.Kind), e.Body,
+		})
+	}
+	return list
+}
+
+// entries is what toFile made the list of.
+func (f *fileStream) entries() (entries []rooms.Entry) {
+	for _, e := range f.Entries {
+		entries = append(entries, rooms.Entry{
+			Room:  rooms.ID(f.Room),
+			ID:    rooms.EntryID{Epoch: rooms.Epoch(e.Epoch), Tick: e.Tick},
+			Prev:  rooms.EntryID{Epoch: rooms.Epoch(e.PrevEpoch), Tick: e.PrevTick},
+			Nonce: e.Nonce, Horizon: e.Horizon, Kind: rooms.EntryKind(e.Kind), Body: e.Body,
+		})
+	}
+	return entries
 }
 
 // Restore reads what Save wrote. A file that does not exist is an empty journal.
@@ -103,17 +125,9 @@ func (j *Journal) Restore(path string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, fs := range f.Streams {
-		s := &stream{}
+		s := &stream{entries: fs.entries()}
 		if fs.Ended {
 			s.tomb, s.until = append([]byte{}, fs.Tomb...), time.UnixMilli(fs.UntilMs)
-		}
-		for _, e := range fs.Entries {
-			s.entries = append(s.entries, rooms.Entry{
-				Room:  rooms.ID(fs.Room),
-				ID:    rooms.EntryID{Epoch: rooms.Epoch(e.Epoch), Tick: e.Tick},
-				Prev:  rooms.EntryID{Epoch: rooms.Epoch(e.PrevEpoch), Tick: e.PrevTick},
-				Nonce: e.Nonce, Horizon: e.Horizon, Kind: rooms.EntryKind(e.Kind), Body: e.Body,
-			})
 		}
 		if s.tomb == nil && len(s.entries) == 0 {
 			return fmt.Errorf("load journals from %s: room %s has no entries", path, fs.Room)
@@ -122,6 +136,9 @@ func (j *Journal) Restore(path string) error {
 		if fs.Ended {
 			j.buried = append(j.buried, rooms.ID(fs.Room))
 		}
+	}
+	for _, fs := range f.Shelf {
+		j.shelf = append(j.shelf, shelved{rooms.ID(fs.Room), fs.entries()})
 	}
 	return nil
 }

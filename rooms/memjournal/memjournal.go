@@ -34,7 +34,17 @@ type Journal struct {
 	faults  func(rooms.Entry) Fault
 	pending sync.WaitGroup
 	buried  []rooms.ID // tombstones, oldest first
+	shelf   []shelved  // rooms that ended by a fault, oldest first
 }
+
+// shelved is what the journal of a room held that ended by a fault.
+type shelved struct {
+	room    rooms.ID
+	entries []rooms.Entry
+}
+
+// maxShelved bounds the rooms whose entries are kept after a fault; beyond it the oldest are dropped.
+const maxShelved = 16
 
 type stream struct {
 	entries []rooms.Entry
@@ -204,6 +214,27 @@ func (j *Journal) Top(ctx context.Context, room rooms.ID) (rooms.Top, error) {
 
 // Bury implements rooms.Journal.
 func (j *Journal) Bury(ctx context.Context, room rooms.ID, epoch rooms.Epoch, end []byte, ttl time.Duration) error {
+	return j.bury(ctx, room, epoch, end, ttl, false)
+}
+
+// Quarantine implements host.Shelf: it is Bury, and the entries of the newest 16 such rooms are kept for those who look for the cause.
+// They are saved and restored with the rest; nothing is ever resumed from them.
+func (j *Journal) Quarantine(ctx context.Context, room rooms.ID, epoch rooms.Epoch, end []byte, ttl time.Duration) error {
+	return j.bury(ctx, room, epoch, end, ttl, true)
+}
+
+// Quarantined lists the rooms whose entries are kept after a fault, oldest first.
+func (j *Journal) Quarantined() []rooms.ID {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var ids []rooms.ID
+	for _, s := range j.shelf {
+		ids = append(ids, s.room)
+	}
+	return ids
+}
+
+func (j *Journal) bury(ctx context.Context, room rooms.ID, epoch rooms.Epoch, end []byte, ttl time.Duration, keep bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -215,6 +246,12 @@ func (j *Journal) Bury(ctx context.Context, room rooms.ID, epoch rooms.Epoch, en
 		return rooms.ErrGone
 	case s.top().ID.Epoch != epoch:
 		return rooms.ErrClaimLost
+	}
+	if keep {
+		if len(j.shelf) >= maxShelved {
+			j.shelf = slices.Delete(j.shelf, 0, len(j.shelf)-maxShelved+1)
+		}
+		j.shelf = append(j.shelf, shelved{room, s.entries})
 	}
 	*s = stream{tomb: append([]byte{}, end...), until: j.now().Add(ttl)}
 	j.buried = append(j.buried, room)
@@ -243,7 +280,7 @@ func (j *Journal) Tomb(_ context.Context, room rooms.ID) (end []byte, err error)
 	return nil, rooms.ErrGone
 }
 
-// Rooms lists the rooms that have a journal and no tombstone, in no order.
+// Rooms lists the rooms that have a journal and no tombstone, sorted.
 func (j *Journal) Rooms() []rooms.ID {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -253,16 +290,22 @@ func (j *Journal) Rooms() []rooms.ID {
 			ids = append(ids, id)
 		}
 	}
+	slices.Sort(ids)
 	return ids
 }
 
 // Wait returns when every delayed append has been answered.
 func (j *Journal) Wait() { j.pending.Wait() }
 
-// Entries copies a room's entries, oldest first.
+// Entries copies a room's entries, oldest first, also those of a room in quarantine.
 func (j *Journal) Entries(room rooms.ID) []rooms.Entry {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	for _, s := range j.shelf {
+		if s.room == room {
+			return slices.Clone(s.entries)
+		}
+	}
 	if s := j.stream(room); s != nil {
 		return slices.Clone(s.entries)
 	}

@@ -1,6 +1,7 @@
 package memjournal
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -56,5 +57,29 @@ func TestExpiredTombstonesAreForgotten(t *testing.T) {
 	}
 	if n := len(j.streams); n > 62 || len(j.buried) != n {
 		t.Errorf("%d streams are kept, %d in order", n, len(j.buried))
+	}
+}
+
+// Rooms that fail one after the other must not fill the memory with what is left of them.
+func TestQuarantineKeepsTheNewest(t *testing.T) {
+	j := New()
+	for i := range maxShelved + 4 {
+		e := rooms.Entry{Room: rooms.ID(fmt.Sprint(i)), ID: rooms.EntryID{Epoch: 5, Tick: 1}, Kind: rooms.EntryCreate, Body: []byte("state")}
+		j.Append([]rooms.Entry{e}, func([]rooms.Result) {})
+		if err := j.Quarantine(t.Context(), e.Room, 5, nil, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "journals")
+	again := New()
+	if err := errors.Join(j.Save(path), again.Restore(path)); err != nil {
+		t.Fatal(err)
+	}
+	ids := again.Quarantined()
+	if len(ids) != maxShelved || ids[0] != "4" || len(again.Rooms()) != 0 {
+		t.Fatalf("kept %v, to be resumed %v", ids, again.Rooms())
+	}
+	if es := again.Entries("19"); len(es) != 1 || string(es[0].Body) != "state" {
+		t.Errorf("entries %+v", es)
 	}
 }
