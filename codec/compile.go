@@ -177,7 +177,6 @@ func asContainer(t reflect.Type) (Container, bool) {
 	}
 	if t.Kind() == reflect.Struct {
 		for f := range t.Fields() {
-			f := f
 			if f.Anonymous && (f.Type.Implements(containerType) || reflect.PointerTo(f.Type).Implements(containerType)) {
 				return nil, false
 			}
