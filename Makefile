@@ -23,7 +23,7 @@ run: build ## a server with the example games; rooms and sessions are kept in ./
 
 .PHONY: test
 test: deps ## all tests: Go with -race, TypeScript, the browser; installs what is missing where it may
-	@$(GO) run ./scripts/gotest -may-skip TestTenThousandRooms,TestSimulation,TestSteady -race -timeout 9m ./...
+	@$(GO) run ./scripts/gotest -may-skip TestTenThousandRooms,TestSimulation,TestSteady -- -race -timeout 9m ./...
 	@$(GO) run ./scripts/gotest ./rooms -sim.seeds $(SEEDS)
 	@scripts/typescript.sh test
 
