@@ -9,7 +9,7 @@ import (
 // pacer makes a busy loop work at its own pace. Each time a loop looks for readable sockets it pays for a wait, a wake-up and the
 // scheduler, about as much as for handling a small message; a loop that looks whenever one of its thousands of clients has said
 // something pays that for nearly every message. So once sockets come in quick succession, the loop rests before it looks again, and
-// finds dozens of them at once. What it owes waits no longer than a rest; a loop with little to do never rests.
+// finds dozens of them at once. What it owes waits no longer than a rest; a loop that only a few sockets keep busy never rests.
 //
 //	         busyTurns within busyWindow            the rest is over
 //	reacting ─────────────────────────────► resting ────────────────► reacting

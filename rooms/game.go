@@ -49,7 +49,7 @@ type Config struct {
 	Durability Durability                                             // what the journal keeps; default EveryChange
 	Admit      func(context.Context, Admission) (data any, err error) // may do I/O; its data comes with Joined
 	Do         func(context.Context, Job) (result any, err error)     // performs t.Do off the tick, at least once
-	Hidden     bool                                                   // not listed on the demo page
+	Hidden     bool                                                   // not for players: left out of the greeting and the page, marked in /v1/kinds
 }
 
 // Durability says what a room's journal keeps, and so what a crash can cost.

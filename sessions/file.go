@@ -2,16 +2,12 @@ package sessions
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"tickover.dev/codec"
+	"tickover.dev/codec/statefile"
 	"tickover.dev/rooms"
 )
 
@@ -34,21 +30,7 @@ type fileSession struct {
 
 // Save writes all sessions to a file that only its owner can read, as a whole or not at all. Secrets are in it as hashes.
 func (g *Registry) Save(path string) error {
-	b, err := codec.Append(nil, g.snapshot())
-	if err != nil {
-		return fmt.Errorf("save sessions: %w", err)
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("save sessions: %w", err)
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(b)
-	err = errors.Join(err, tmp.Sync(), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
+	if err := statefile.Write(path, g.snapshot()); err != nil {
 		return fmt.Errorf("save sessions: %w", err)
 	}
 	return nil
@@ -67,16 +49,13 @@ func (g *Registry) snapshot() *fileState {
 
 // Restore reads what Save wrote; the sessions wait for their connections from now on. A file that does not exist is no error.
 func (g *Registry) Restore(path string, now time.Time) error {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	var f fileState
+	found, err := statefile.Read(path, &f)
 	if err != nil {
 		return fmt.Errorf("load sessions: %w", err)
 	}
-	var f fileState
-	if err := codec.Decode(b, &f); err != nil {
-		return fmt.Errorf("load sessions from %s: %w", path, err)
+	if !found {
+		return nil
 	}
 	if f.Format != fileFormat {
 		return fmt.Errorf("load sessions from %s: format %d, this version knows %d", path, f.Format, fileFormat)

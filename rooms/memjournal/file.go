@@ -1,16 +1,12 @@
 package memjournal
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"tickover.dev/codec"
+	"tickover.dev/codec/statefile"
 	"tickover.dev/rooms"
 )
 
@@ -41,21 +37,7 @@ type fileEntry struct {
 
 // Save writes everything to a file, as a whole or not at all.
 func (j *Journal) Save(path string) error {
-	b, err := codec.Append(nil, j.snapshot())
-	if err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("save journals: %w", err)
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(b)
-	err = errors.Join(err, tmp.Sync(), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
+	if err := statefile.Write(path, j.snapshot()); err != nil {
 		return fmt.Errorf("save journals: %w", err)
 	}
 	return nil
@@ -108,16 +90,13 @@ func (f *fileStream) entries() (entries []rooms.Entry) {
 
 // Restore reads what Save wrote. A file that does not exist is an empty journal.
 func (j *Journal) Restore(path string) error {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	var f fileState
+	found, err := statefile.Read(path, &f)
 	if err != nil {
 		return fmt.Errorf("load journals: %w", err)
 	}
-	var f fileState
-	if err := codec.Decode(b, &f); err != nil {
-		return fmt.Errorf("load journals from %s: %w", path, err)
+	if !found {
+		return nil
 	}
 	if f.Format != fileFormat {
 		return fmt.Errorf("load journals from %s: format %d, this version knows %d", path, f.Format, fileFormat)
