@@ -1,0 +1,55 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+
+	"tickover.dev/rooms"
+)
+
+// Record is a room in the directory: where it is, as far as the directory knows. The room's journal is the truth.
+type Record struct {
+	Room  rooms.ID
+	Kind  string
+	Key   string // "" if it has none
+	Owner Boot
+	Epoch rooms.Epoch // of that ownership; a record's epoch only grows
+}
+
+// Errors of a Directory. Others mean that it could not be reached: nothing is known about the outcome.
+var (
+	ErrNoRecord = errors.New("cluster: the directory has no such room")
+	ErrKeyTaken = errors.New("cluster: a room of this kind and key exists")
+)
+
+// Directory says where rooms are. All methods may be called from any goroutine. Whoever implements it passes storetest.
+type Directory interface {
+	// Register enters a new room under its owner, and its key, if it has one: of many that ask for one key at once, one gets it, and
+	// the others get the record of its room and ErrKeyTaken. (While that room is being entered, its record as it will be.)
+	// Registering the same room again changes nothing.
+	Register(ctx context.Context, r Record) (Record, error)
+
+	// Raise writes a room's owner and epoch, if that epoch is newer than the record's, or the same by the same owner. It gives the
+	// record as it stands then. It also enters a room that has no record.
+	Raise(ctx context.Context, r Record) (Record, error)
+
+	// Look reads a room's record.
+	Look(ctx context.Context, room rooms.ID) (Record, error)
+
+	// Find reads the record of the room that has a kind's key.
+	Find(ctx context.Context, kind, key string) (Record, error)
+
+	// Owned lists what a boot owns.
+	Owned(ctx context.Context, b Boot) ([]Record, error)
+
+	// Remove takes a room that is no more off the directory, with its key, if its epoch is not newer than the given one.
+	Remove(ctx context.Context, r Record) error
+}
+
+// Members keeps the nodes' heartbeats. All methods may be called from any goroutine.
+type Members interface {
+	// Beat writes what a node tells of itself, and reads what all do.
+	Beat(ctx context.Context, m Member) ([]Member, error)
+	// Leave takes a boot off the members: it is dead, and owns nothing any more. What it tells later is a new beginning.
+	Leave(ctx context.Context, b Boot) error
+}

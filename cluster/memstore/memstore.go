@@ -1,0 +1,174 @@
+// Package memstore keeps members and directory in memory: the store of a single node's tests, and the world of simulations. It is as
+// strict as the real thing; delays and losses are its callers' to make.
+//
+// All methods may be called from any goroutine.
+package memstore
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"sync"
+
+	"tickover.dev/cluster"
+	"tickover.dev/rooms"
+)
+
+// Store implements cluster.Members and cluster.Directory.
+type Store struct {
+	mu sync.Mutex
+	// Guarded by mu.
+	members map[cluster.Boot]cluster.Member
+	records map[rooms.ID]cluster.Record
+	keys    map[address]cluster.Record // as they were registered
+}
+
+type address struct{ kind, key string }
+
+var (
+	_ cluster.Members   = (*Store)(nil)
+	_ cluster.Directory = (*Store)(nil)
+)
+
+// New makes an empty store.
+func New() *Store {
+	return &Store{
+		members: map[cluster.Boot]cluster.Member{}, records: map[rooms.ID]cluster.Record{}, keys: map[address]cluster.Record{},
+	}
+}
+
+// Beat implements cluster.Members.
+func (s *Store) Beat(ctx context.Context, m cluster.Member) ([]cluster.Member, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.members[m.Boot] = m
+	return slices.SortedFunc(maps.Values(s.members), func(a, b cluster.Member) int { return cmp.Compare(a.Boot, b.Boot) }), nil
+}
+
+// Leave implements cluster.Members.
+func (s *Store) Leave(ctx context.Context, b cluster.Boot) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.members, b)
+	return nil
+}
+
+// Register implements cluster.Directory.
+func (s *Store) Register(ctx context.Context, r cluster.Record) (cluster.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return cluster.Record{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := address{r.Kind, r.Key}
+	if held, taken := s.keys[at]; r.Key != "" && taken && held.Room != r.Room {
+		if now, ok := s.records[held.Room]; ok {
+			held = now
+		}
+		return held, cluster.ErrKeyTaken
+	}
+	if r.Key != "" {
+		s.keys[at] = r
+	}
+	if old, ok := s.records[r.Room]; ok {
+		return old, nil
+	}
+	s.records[r.Room] = r
+	return r, nil
+}
+
+// Raise implements cluster.Directory.
+func (s *Store) Raise(ctx context.Context, r cluster.Record) (cluster.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return cluster.Record{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, ok := s.records[r.Room]
+	switch {
+	case ok && old.Epoch >= r.Epoch:
+		return old, nil
+	case ok:
+		old.Owner, old.Epoch = r.Owner, r.Epoch
+		r = old
+	case r.Key != "":
+		at := address{r.Kind, r.Key}
+		if _, taken := s.keys[at]; !taken {
+			s.keys[at] = r
+		}
+	}
+	s.records[r.Room] = r
+	return r, nil
+}
+
+// Look implements cluster.Directory.
+func (s *Store) Look(ctx context.Context, room rooms.ID) (cluster.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return cluster.Record{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.records[room]
+	if !ok {
+		return r, cluster.ErrNoRecord
+	}
+	return r, nil
+}
+
+// Find implements cluster.Directory.
+func (s *Store) Find(ctx context.Context, kind, key string) (cluster.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return cluster.Record{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held, ok := s.keys[address{kind, key}]
+	if !ok {
+		return cluster.Record{}, cluster.ErrNoRecord
+	}
+	if now, ok := s.records[held.Room]; ok {
+		return now, nil
+	}
+	return held, nil
+}
+
+// Owned implements cluster.Directory.
+func (s *Store) Owned(ctx context.Context, b cluster.Boot) ([]cluster.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var owned []cluster.Record
+	for _, r := range s.records {
+		if r.Owner == b {
+			owned = append(owned, r)
+		}
+	}
+	slices.SortFunc(owned, func(a, b cluster.Record) int { return cmp.Compare(a.Room, b.Room) })
+	return owned, nil
+}
+
+// Remove implements cluster.Directory.
+func (s *Store) Remove(ctx context.Context, r cluster.Record) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old, ok := s.records[r.Room]; ok && old.Epoch > r.Epoch {
+		return nil
+	}
+	delete(s.records, r.Room)
+	if at := (address{r.Kind, r.Key}); s.keys[at].Room == r.Room {
+		delete(s.keys, at)
+	}
+	return nil
+}

@@ -1,0 +1,323 @@
+package cluster
+
+import (
+	"cmp"
+	"container/heap"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"tickover.dev/rooms"
+)
+
+// Sweep looks for rooms that nobody runs and sees that they are taken over, again and again, whatever else was noticed or missed
+// (FAILOVER.md R14). It goes by the directory to find rooms and by their journals to judge them: the newest entry of a journal
+// tells who wrote it.
+//
+//	            its owner is dead, or this node, which lacks it
+//	listed ──► ask ───────────────────────────────────────────► claim ──────► raise ──► done
+//	            │ its owner lives: the directory is behind        │ lost        ▲ │
+//	            ├─────────────────────────────────────────────────┼─────────────┘ │ this node runs it, and somebody
+//	            └── no journal: remove ──► done                   └──► done       ▼ has claimed it since
+//	                                                                            prove ──► done
+//
+// It is for one goroutine. Advance gives orders; each is answered once by Take.
+type Sweep struct {
+	// Set by NewSweep, then read-only.
+	me     Boot
+	config SweepConfig
+
+	pursuits map[rooms.ID]*pursuit
+	queue    byDue // those of them that no order is under way for
+	underway int   // the others
+	lists    map[Boot]*listing
+}
+
+// SweepConfig says how eager a sweep is. The zero value has the defaults.
+type SweepConfig struct {
+	Every   time.Duration // between two looks at what a dead node, or this one, owns; default 1 s
+	Rank    time.Duration // how long each next heir waits for the ones before it; default 400 ms
+	AtATime int           // orders about single rooms under way at once; default 64
+}
+
+// OrderType says what a sweep wants done.
+type OrderType uint8
+
+const (
+	OrderOwned  OrderType = iota + 1 // list what Boot owns
+	OrderTop                         // read the top of the room's journal
+	OrderClaim                       // claim the room, whose newest epoch is Record.Epoch, and run it
+	OrderRaise                       // write Record into the directory
+	OrderProve                       // have the room write an entry: if it has another owner, it is told so by its journal
+	OrderRemove                      // take Record off the directory: the room has no journal any more
+	OrderForget                      // take Boot off the members
+)
+
+// Order is something that a sweep wants done.
+type Order struct {
+	Type   OrderType
+	Boot   Boot
+	Record Record
+}
+
+// Answer is what became of an order.
+type Answer struct {
+	Order Order
+	Err   error // rooms.ErrGone and rooms.ErrClaimLost mean what they do in a Journal; ErrCannotRun: never mind this room for a while
+
+	Records []Record    // of OrderOwned
+	Record  Record      // of OrderRaise: as it stands now
+	Top     rooms.Top   // of OrderTop
+	Epoch   rooms.Epoch // of OrderClaim: the new one
+}
+
+// ErrCannotRun is a room that this node cannot run: it lacks the kind, or the room does not resume.
+var ErrCannotRun = errors.New("cluster: this node cannot run the room")
+
+// pursuit is one room that is looked after.
+type pursuit struct {
+	record Record
+	stage  stage
+	due    time.Duration // of the next order
+}
+
+type stage uint8
+
+const (
+	stageAsk stage = iota
+	stageClaim
+	stageRaise
+	stageProve
+	stageRemove
+)
+
+// listing is when a boot's rooms were and will be listed.
+type listing struct {
+	due    time.Duration
+	busy   bool
+	wants  OrderType     // OrderOwned or, when nothing was left, OrderForget
+	deadAt time.Duration // when it was first found dead
+}
+
+// Own tells which rooms this node runs, and in which epoch.
+type Own interface {
+	Epoch(room rooms.ID) (rooms.Epoch, bool)
+	All() []Record
+}
+
+const (
+	sweepEvery   = time.Second
+	sweepRank    = 400 * time.Millisecond // half a lease: by then the one before has claimed, or will not
+	sweepAtATime = 64
+	sweepRetry   = 100 * time.Millisecond // after an order that was not answered
+	sweepCannot  = 5 * time.Second        // after one that this node cannot carry out
+)
+
+// NewSweep makes the sweep of a node.
+func NewSweep(me Boot, c SweepConfig) *Sweep {
+	c.Every = cmp.Or(c.Every, sweepEvery)
+	c.Rank = cmp.Or(c.Rank, sweepRank)
+	c.AtATime = cmp.Or(c.AtATime, sweepAtATime)
+	return &Sweep{me: me, config: c, pursuits: map[rooms.ID]*pursuit{}, lists: map[Boot]*listing{}}
+}
+
+// Advance gives what is to be done now, and when it wants to be called again at the latest.
+func (s *Sweep) Advance(now time.Duration, w *Watch, own Own) (orders []Order, wake time.Duration) {
+	if !w.Sighted() {
+		return nil, now + sweepRetry
+	}
+	s.mark(now, w)
+	wake = now + s.config.Every
+	for _, b := range slices.Sorted(maps.Keys(s.lists)) {
+		if l := s.lists[b]; !l.busy && l.due <= now {
+			l.busy = true
+			orders = append(orders, Order{Type: l.wants, Boot: b})
+		} else if !l.busy {
+			wake = min(wake, l.due)
+		}
+	}
+	for len(s.queue) > 0 && s.queue[0].due <= now && s.underway < s.config.AtATime {
+		p := heap.Pop(&s.queue).(*pursuit)
+		if _, have := own.Epoch(p.record.Room); have && p.stage <= stageClaim {
+			s.done(p) // it came back meanwhile
+			continue
+		}
+		s.underway++
+		orders = append(orders, p.order())
+	}
+	if len(s.queue) > 0 && s.underway < s.config.AtATime {
+		wake = min(wake, s.queue[0].due)
+	}
+	return orders, wake
+}
+
+// mark notes whose rooms are to be listed: those of the dead, and this node's own.
+func (s *Sweep) mark(now time.Duration, w *Watch) {
+	if s.lists[s.me] == nil {
+		s.lists[s.me] = &listing{due: now + s.config.Every, wants: OrderOwned}
+	}
+	for _, b := range w.Dead() {
+		if s.lists[b] == nil {
+			s.lists[b] = &listing{due: now, wants: OrderOwned, deadAt: now}
+		}
+	}
+	for b, l := range s.lists {
+		if _, known := w.Member(b); b != s.me && !l.busy && (!known || !w.IsDead(b)) {
+			delete(s.lists, b) // it lives after all, or is forgotten
+		}
+	}
+}
+
+func (p *pursuit) order() Order {
+	t := [...]OrderType{stageAsk: OrderTop, stageClaim: OrderClaim, stageRaise: OrderRaise, stageProve: OrderProve, stageRemove: OrderRemove}[p.stage]
+	return Order{Type: t, Record: p.record}
+}
+
+// Take takes the answer to an order.
+func (s *Sweep) Take(a Answer, now time.Duration, w *Watch, own Own) {
+	if a.Order.Type == OrderOwned || a.Order.Type == OrderForget {
+		s.listed(a, now, w, own)
+		return
+	}
+	p := s.pursuits[a.Order.Record.Room]
+	if p == nil {
+		return
+	}
+	s.underway--
+	p.due = now
+	switch {
+	case errors.Is(a.Err, ErrCannotRun):
+		p.due, p.stage = now+sweepCannot, stageAsk
+	case a.Err != nil && !errors.Is(a.Err, rooms.ErrGone) && !errors.Is(a.Err, rooms.ErrClaimLost):
+		p.due += sweepRetry
+	default:
+		s.step(p, a, w, own)
+	}
+	if s.pursuits[p.record.Room] == p {
+		heap.Push(&s.queue, p)
+	}
+}
+
+// step moves a room on by an answer.
+func (s *Sweep) step(p *pursuit, a Answer, w *Watch, own Own) {
+	switch {
+	case p.stage == stageAsk:
+		s.judge(p, a, w, own)
+	case p.stage == stageRaise && s.isBehind(p.record.Room, a.Record, own):
+		p.stage = stageProve
+	case p.stage != stageClaim, errors.Is(a.Err, rooms.ErrClaimLost):
+		s.done(p) // whoever has it writes the directory; if not, the next listing tells
+	case errors.Is(a.Err, rooms.ErrGone):
+		p.stage = stageRemove
+	default:
+		p.record.Owner, p.record.Epoch, p.stage = s.me, a.Epoch, stageRaise
+	}
+}
+
+// judge decides by the top of its journal what a room needs.
+func (s *Sweep) judge(p *pursuit, a Answer, w *Watch, own Own) {
+	if errors.Is(a.Err, rooms.ErrGone) {
+		p.stage = stageRemove
+		return
+	}
+	owner := BootOf(a.Top.Nonce)
+	_, have := own.Epoch(p.record.Room)
+	switch {
+	case owner == s.me && have:
+		s.done(p)
+	case owner == s.me || w.IsDead(owner):
+		p.record.Epoch, p.stage = a.Top.ID.Epoch, stageClaim
+	default: // it has an owner, who lives: the directory is behind
+		p.record.Owner, p.record.Epoch, p.stage = owner, a.Top.ID.Epoch, stageRaise
+	}
+}
+
+// isBehind reports whether this node runs a room that somebody has claimed since. A room that nobody watches writes nothing, and so
+// would never find out.
+func (s *Sweep) isBehind(room rooms.ID, now Record, own Own) bool {
+	epoch, have := own.Epoch(room)
+	return have && now.Owner != s.me && now.Epoch > epoch
+}
+
+func (s *Sweep) done(p *pursuit) { delete(s.pursuits, p.record.Room) }
+
+// listed takes what a boot owns according to the directory.
+func (s *Sweep) listed(a Answer, now time.Duration, w *Watch, own Own) {
+	l := s.lists[a.Order.Boot]
+	if l == nil {
+		return
+	}
+	l.busy = false
+	if a.Err != nil {
+		l.due = now + sweepRetry
+		return
+	}
+	l.due = now + s.config.Every
+	switch {
+	case a.Order.Boot == s.me:
+		s.compare(a.Records, now, own)
+		return
+	case a.Order.Type == OrderForget:
+		l.wants = OrderOwned // it is a member until the next heartbeat
+		return
+	case len(a.Records) == 0:
+		l.wants, l.due = OrderForget, now
+		return
+	}
+	living := w.Living()
+	for _, r := range a.Records {
+		s.pursue(r, stageAsk, l.deadAt+s.turn(living, r), now)
+	}
+}
+
+// turn is how long after a death it is this node's turn to claim a room.
+func (s *Sweep) turn(living []Member, r Record) time.Duration {
+	heirs := Heirs(living, r.Kind, r.Room)
+	rank := slices.Index(heirs, s.me)
+	if rank < 0 {
+		rank = len(heirs) // it cannot run it, but may find that there is nothing to run
+	}
+	return time.Duration(rank) * s.config.Rank
+}
+
+// compare looks for rooms that the directory says this node has and it has not, and the other way round.
+func (s *Sweep) compare(listed []Record, now time.Duration, own Own) {
+	known := make(map[rooms.ID]rooms.Epoch, len(listed))
+	for _, r := range listed {
+		known[r.Room] = r.Epoch
+		if _, have := own.Epoch(r.Room); !have {
+			s.pursue(r, stageAsk, now, now)
+		}
+	}
+	for _, r := range own.All() {
+		if epoch, ok := known[r.Room]; !ok || epoch < r.Epoch {
+			s.pursue(r, stageRaise, now, now)
+		}
+	}
+}
+
+func (s *Sweep) pursue(r Record, at stage, due, now time.Duration) {
+	if s.pursuits[r.Room] == nil {
+		p := &pursuit{record: r, stage: at, due: max(due, now)}
+		s.pursuits[r.Room] = p
+		heap.Push(&s.queue, p)
+	}
+}
+
+// byDue is a heap of pursuits. Ties are broken by id, so that one seed gives one history.
+type byDue []*pursuit
+
+func (q byDue) Len() int { return len(q) }
+func (q byDue) Less(i, j int) bool {
+	return cmp.Or(cmp.Compare(q[i].due, q[j].due), cmp.Compare(q[i].record.Room, q[j].record.Room)) < 0
+}
+func (q byDue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *byDue) Push(x any)   { *q = append(*q, x.(*pursuit)) }
+func (q *byDue) Pop() any {
+	old := *q
+	p := old[len(old)-1]
+	old[len(old)-1] = nil
+	*q = old[:len(old)-1]
+	return p
+}
