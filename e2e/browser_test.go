@@ -68,7 +68,7 @@ func needs(t *testing.T, what, path string) string {
 	if os.Getenv("CI") != "" {
 		t.Fatalf("%s is missing", what)
 	}
-	t.Skipf("SKIPPED, browser not tested: %s is missing (make deps tells how to get it)", what)
+	t.Skipf("SKIPPED, not tested: %s is missing (make deps tells how to get it)", what)
 	return ""
 }
 

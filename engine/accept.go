@@ -92,19 +92,29 @@ func scarce(err error) bool {
 
 // admit enrolls a connection with a loop, or refuses it. An error means that something is scarce.
 func (s *Server) admit(nc *net.TCPConn) error {
+	c := &Conn{remote: addrPort(nc.RemoteAddr())}
 	if s.conns.Add(1) > int64(s.cfg.MaxConns) || s.stopping.Load() {
-		s.leave()
-		s.refuse(nc)
+		s.yield()
+		s.refused.Add(1)
+		s.refuse(nc, s.full())
 		return nil
 	}
-	c := &Conn{remote: addrPort(nc.RemoteAddr())}
+	if ok, tell := s.addresses.enter(c.remote.Addr(), s.since()); !ok {
+		s.yield()
+		s.refusedAddr.Add(1)
+		if tell {
+			s.cfg.Log.Warn("too many connections from one address: refused", "remote", c.remote.Addr(), "limit", s.addresses.limit)
+		}
+		s.refuse(nc, refuseAddress)
+		return nil
+	}
 	// Enroll duplicates the descriptor, closes nc in any case and returns when OnOpen is done, so a loop that is
 	// behind slows accepting down. It reports nothing if the poller refuses the descriptor: then OnOpen never ran.
 	_, err := s.gnet.EnrollContext(nc, c)
 	if err == nil && c.enrolled {
 		return nil
 	}
-	s.leave()
+	s.leave(c)
 	s.cfg.Log.Warn("enroll connection", "error", err, "remote", c.remote)
 	if err != nil && !scarce(err) {
 		err = nil // this connection's own trouble
@@ -122,13 +132,16 @@ func addrPort(addr net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
-// refuse answers 503 at once and leaves the rest to the goroutine that reads refused requests.
-func (s *Server) refuse(nc *net.TCPConn) {
-	s.refused.Add(1)
-	r := refuseFull
+// full is what a connection is told that there is no place for.
+func (s *Server) full() *refusal {
 	if s.stopping.Load() {
-		r = refuseStopping
+		return refuseStopping
 	}
+	return refuseFull
+}
+
+// refuse answers at once and leaves the rest to the goroutine that reads refused requests.
+func (s *Server) refuse(nc *net.TCPConn, r *refusal) {
 	_ = nc.SetWriteDeadline(time.Now().Add(refusalWait))
 	_, err := nc.Write(r.response()) // fits the empty send buffer, so it does not wait
 	if err == nil {

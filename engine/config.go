@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"strings"
@@ -57,6 +58,15 @@ type Config struct {
 	// 64 + 5 % for everything else.
 	MaxConns int
 
+	// MaxConnsPerAddr bounds the open connections of one remote address, of IPv6 of one /64, and those it opens at once; after such a
+	// burst it may open a sixteenth of that a second. Beyond it a connection is answered 429 with Retry-After. An address costs some
+	// 150 bytes while it has connections and for 16 s after that. Default: a quarter of MaxConns, at least 64 and at most 1024, as many
+	// players may share one address; negative: no bound.
+	MaxConnsPerAddr int
+
+	// Exempt says which addresses MaxConnsPerAddr is not for. Default: loopback, private and link-local ones.
+	Exempt func(netip.Addr) bool
+
 	// MaxHandshakeBytes bounds the request line and headers; beyond it the answer is 431. Default 8 KiB.
 	MaxHandshakeBytes int
 
@@ -67,7 +77,8 @@ type Config struct {
 	// long. Default 15 s; negative: never.
 	SilenceTimeout time.Duration
 
-	// CloseTimeout bounds how long a closing connection may take to answer or to read what it is owed. Default 1 s.
+	// CloseTimeout bounds how long a closing connection may take to answer, to read what it is owed, or to hang up.
+	// Default 1 s.
 	CloseTimeout time.Duration
 
 	// SendBufferBytes is the kernel's send buffer per connection (SO_SNDBUF; Linux books twice as much).
@@ -121,6 +132,10 @@ func (c Config) withDefaults() Config {
 			c.MaxConns = limit - descriptorReserve(limit)
 		}
 	}
+	c.MaxConnsPerAddr = cmp.Or(c.MaxConnsPerAddr, min(max(64, c.MaxConns/4), 1024))
+	if c.Exempt == nil {
+		c.Exempt = local
+	}
 	return c
 }
 
@@ -168,6 +183,12 @@ func (c Config) Validate() error {
 		complaints = append(complaints, err)
 	}
 	return errors.Join(complaints...)
+}
+
+// MostConns is the largest MaxConns that the process's limit of descriptors allows; it raises that limit as far as it may.
+func MostConns() (int, error) {
+	limit, err := descriptorLimit()
+	return limit - descriptorReserve(limit), err
 }
 
 // checkConns compares MaxConns with what the process may open.

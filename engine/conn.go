@@ -12,23 +12,25 @@ import (
 
 // connState is where a connection stands.
 //
-//	           101 sent         Close, backlog, silence, panic           peer's close frame
-//	handshake ──────────► open ────────────────────────────────► closing ──────────────────► draining
-//	    │                  │ │ peer's close frame, answered                                      ▲  │
-//	    │ refused          │ └───────────────────────────────────────────────────────────────────┘  │
-//	    ▼                  ▼ protocol broken                                          all is written│
-//	lingering ◄────────────┘                                                                         ▼
-//	    └──────────────────────────── peer's end of stream ──────────────────────────────────────► gone
+//	           101 sent         Close, backlog, silence, panic
+//	handshake ──────────► open ────────────────────────────────► closing
+//	    │                  │                                        │
+//	    │ refused          │ peer's close frame, answered           │ peer's close frame
+//	    │                  │ protocol broken                        │ protocol broken
+//	    ▼                  ▼                                        ▼
+//	lingering ◄────────────┴────────────────────────────────────────┘
+//	    └───────────────────────────────────────────► gone
+//	                    peer's end of stream
 //
-// Every state but open and gone has a deadline; lingering discards what comes, so that the peer reads our last
-// words before it learns that nobody listens (closing a socket with unread bytes resets it).
+// Every state but open and gone has a deadline. Lingering ends our half of the stream when all is written, tells the
+// handler, and discards what comes until the peer ends its half, so that the peer reads our last words before it
+// learns that nobody listens: closing a socket resets it if there are unread bytes, or if more come.
 type connState uint8
 
 const (
 	stateHandshake connState = iota
 	stateOpen
 	stateClosing
-	stateDraining
 	stateLingering
 	stateGone
 )
@@ -52,6 +54,7 @@ type Conn struct {
 	slot   int32       // its place in the roster of its state
 	state  connState
 	shut   bool // lingering: our half is shut down
+	heard  bool // the peer's close frame has come
 
 	second int32  // of the loop's time, in which
 	extras uint32 // so many frames came that were no whole message
@@ -218,7 +221,9 @@ func (c *Conn) peerClosed(e event) {
 	if c.state == stateOpen {
 		c.sayClose(&CloseError{Code: e.code, Reason: string(e.payload), Remote: true})
 	}
-	c.enter(stateDraining)
+	c.heard = true
+	c.frames.release()
+	c.enter(stateLingering)
 }
 
 // broken tells the peer what it did wrong and stops listening: frames cannot be told apart any more.
@@ -255,11 +260,17 @@ func (c *Conn) wind() {
 		if now >= c.due {
 			c.refuse(refuseSlow)
 		}
-	case now >= c.due, c.state == stateDraining && c.socket.OutboundBuffered() == 0:
+	case now >= c.due:
 		c.cut()
-	case c.state == stateLingering && !c.shut && c.socket.OutboundBuffered() == 0:
-		c.shut = true
-		_ = unix.Shutdown(c.socket.Fd(), unix.SHUT_WR) // fails only if the peer is gone, which is read next
+	case c.state == stateLingering && c.socket.OutboundBuffered() == 0:
+		if !c.shut {
+			c.shut = true
+			_ = unix.Shutdown(c.socket.Fd(), unix.SHUT_WR) // fails only if the peer is gone, which is read next
+			c.report(nil)
+		}
+		if c.heard && c.loop.server.stopping.Load() {
+			c.cut() // both have said goodbye: no peer holds up a stop that way
+		}
 	}
 }
 

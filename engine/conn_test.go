@@ -270,6 +270,52 @@ func TestACloseWithoutACodeIsAnsweredInKind(t *testing.T) {
 	wantCause(t, err, CodeNoStatus, false)
 }
 
+func TestBytesBehindACloseDoNotCostItsAnswer(t *testing.T) {
+	// Without it, a client that says a word too many is reset: on the way, that overtakes our close frame and all before it.
+	for _, test := range []struct {
+		name  string
+		close func(*client, *Conn)
+	}{
+		{"peer closes", func(c *client, _ *Conn) { c.send(closeFrame(4321, "")) }},
+		{"both close", func(c *client, conn *Conn) {
+			onLoop(t, conn.Loop(), func() { conn.Close(4321, "") })
+			c.send(closeFrame(4321, ""))
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			causes, opened := make(chan error, 2), make(chan *Conn, 1)
+			s := start(t, &hooks{open: func(c *Conn) { opened <- c }, closed: func(_ *Conn, err error) { causes <- err }},
+				func(c *Config) { c.CloseTimeout = patience })
+			c := dial(t, s)
+			test.close(c, await(t, "Open", opened))
+			await(t, "Closed", causes) // at once, not when the peer ends its half
+			late := clientFrame(true, ws.OpText, []byte("late"))
+			c.send(late)
+			c.send(late)
+			c.wantClose(4321)
+			c.wantEnd()
+			c.send(late)
+			if st := s.Stats(); st.Conns != 1 || st.Open != 0 || st.Closed[4321] != 1 || st.MessagesIn != 0 {
+				t.Errorf("stats: %+v", st)
+			}
+			c.Close()
+			eventually(t, "connection gone", func() bool { return s.Stats().Conns == 0 })
+			if len(causes) > 0 {
+				t.Errorf("Closed twice: %v", <-causes)
+			}
+		})
+	}
+}
+
+func TestAPeerThatStaysBehindItsCloseIsCutOff(t *testing.T) {
+	// Without it, a client that has said goodbye and does not hang up keeps its place.
+	s := start(t, echoing(), func(c *Config) { c.CloseTimeout = 50 * time.Millisecond })
+	c := dial(t, s)
+	c.send(closeFrame(1000, ""))
+	c.wantClose(1000)
+	eventually(t, "cut off", func() bool { return s.Stats().Conns == 0 })
+}
+
 func TestAPeerThatJustGoesIsReportedSo(t *testing.T) {
 	// Without it, a lost connection looks like a farewell.
 	for _, reset := range []bool{false, true} {

@@ -105,7 +105,7 @@ func (c *Conn) upgrade(answer []byte) {
 	l.opened(c)
 }
 
-// gone forgets the connection and tells its handler, if it ever was announced.
+// gone forgets the connection.
 func (c *Conn) gone(err error) {
 	l := c.loop
 	if c.state == stateGone {
@@ -117,10 +117,17 @@ func (c *Conn) gone(err error) {
 		c.out = nil
 	}
 	c.frames.release()
-	l.server.leave()
+	l.server.leave(c)
+	c.report(err)
+}
+
+// report tells the handler that the connection is closed, if it ever was announced and that was not told before.
+func (c *Conn) report(err error) {
 	if !c.announced {
 		return
 	}
+	c.announced = false
+	l := c.loop
 	l.open.Add(-1)
 	code := CodeAbnormal
 	switch {

@@ -175,6 +175,9 @@ func (p *frameParser) next(b []byte) (event, []byte, *CloseError) {
 		}
 		b = rest
 		if h.length <= uint64(len(b)) && (h.isControl() || h.fin && !p.fragmented()) {
+			if p.part != nil && !p.fragmented() {
+				p.release() // it held no more than the beginning of the header
+			}
 			payload := b[:h.length]
 			ws.Cipher(payload, h.mask, 0)
 			e, err := finish(h.opcode, payload, 0)

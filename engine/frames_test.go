@@ -222,6 +222,35 @@ func TestPartialMemoryIsGivenBack(t *testing.T) {
 	}
 }
 
+func TestACutHeaderHoldsNoMemoryOnceItIsWhole(t *testing.T) {
+	// Without it, a connection whose header once came in two segments holds a spare buffer of a whole message for ever.
+	rules := &frameRules{maxMessage: 100}
+	for _, frame := range [][]byte{clientFrame(true, ws.OpBinary, []byte("hello")), clientFrame(true, ws.OpPing, nil)} {
+		for cut := 1; cut < 6; cut++ {
+			p := frameParser{rules: rules}
+			if e, _, err := p.next(frame[:cut:cut]); e.kind != eventNone || err != nil {
+				t.Fatalf("cut at %d: %v, %v", cut, e, err)
+			}
+			if e, _, err := p.next(bytes.Clone(frame[cut:])); e.kind == eventNone || err != nil || p.part != nil {
+				t.Errorf("cut at %d: %v, %v, partial %v", cut, e, err, p.part)
+			}
+		}
+	}
+	fragmented := frameParser{rules: rules}
+	for _, b := range [][]byte{
+		clientFrame(false, ws.OpText, []byte("ti")), clientFrame(true, ws.OpPing, nil)[:1],
+		clientFrame(true, ws.OpPing, nil)[1:],
+	} {
+		if _, _, err := fragmented.next(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e, _, err := fragmented.next(clientFrame(true, ws.OpContinuation, []byte("ck")))
+	if err != nil || string(e.payload) != "tick" {
+		t.Errorf("message around a ping with a cut header: %q, %v", e.payload, err)
+	}
+}
+
 func TestAClaimedLengthAllocatesNothing(t *testing.T) {
 	// Without it, ten bytes per connection would make us reserve a whole message each.
 	rules := &frameRules{maxMessage: 64 << 20}

@@ -31,6 +31,29 @@ func TestHandshakeAnswers(t *testing.T) {
 		{"subprotocol", goodRequest, 101, "Sec-Websocket-Protocol: game.v1"},
 		{"no compression", goodRequest, 101, "Sec-Websocket-Extensions: "},
 		{"line feeds in front", "\r\n" + goodRequest, 400, ""},
+		{"header over two lines", change("keep-alive, Upgrade", "keep-alive\r\nConnection: Upgrade"), 101, ""},
+		{"upgrade to one of several", change("Upgrade: websocket", "Upgrade: h2c, WebSocket"), 101, ""},
+		{"subprotocols over two lines", change("other, game.v1", "other\r\nSec-WebSocket-Protocol: game.v1"), 101, ""},
+		{"absolute target", change("GET /play", "GET http://h:80/play"), 101, ""},
+		{"absolute target, wrong path", change("GET /play?x=1", "GET http://h"), 404, ""},
+		{"absolute target, wrong scheme", change("GET /play", "GET ftp://h/play"), 400, ""},
+		{"target that is no path", change("GET /play?x=1", "GET play"), 400, ""},
+		{"asterisk", change("GET /play?x=1", "GET *"), 400, ""},
+		{"no target", change("GET /play?x=1", "GET "), 400, ""},
+		{"fragment", change("/play?x=1", "/play#x"), 400, ""},
+		{"two hosts", change("Host: h", "Host: h\r\nHost: g"), 400, ""},
+		{"two origins", change("Host: h", "Host: h\r\nOrigin: http://h\r\nOrigin: http://g"), 400, ""},
+		{"two keys", change("Sec-WebSocket-Key", "Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==\r\nSec-WebSocket-Key"), 400, ""},
+		{"two versions", change("Sec-WebSocket-Version", "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Version"), 400, ""},
+		{"key of 17 bytes", change("25jZQ==", "25jZTE="), 400, ""},
+		{"key not base64", change("dGhl", "d-hl"), 400, ""},
+		{"blank before a colon", change("Host:", "Host :"), 400, ""},
+		{"name with a blank", change("Host: h", "Host: h\r\nContent Length: 5"), 400, ""},
+		{"fold before the first header", change("Host:", " Host:"), 400, ""},
+		{"request within a request", change("deflate", "deflate\n\nframes"), 400, ""},
+		{"body", change("Host: h", "Host: h\r\nContent-Length: 6"), 400, ""},
+		{"chunked body", change("Host: h", "Host: h\r\nTransfer-Encoding: chunked"), 400, ""},
+		{"subprotocol in another case", change("game.v1", "Game.v1"), 400, ""},
 		{"wrong path", change("/play", "/other"), 404, ""},
 		{"no subprotocol", change("other, game.v1", "other"), 400, ""},
 		{"no upgrade", change("Upgrade: websocket\r\n", ""), 400, ""},
@@ -39,7 +62,7 @@ func TestHandshakeAnswers(t *testing.T) {
 		{"no key", change("dGhlIHNhbXBsZSBub25jZQ==", "short"), 400, ""},
 		{"no host", change("Host: h\r\n", ""), 400, ""},
 		{"old version", change("Version: 13", "Version: 8"), 426, "Sec-Websocket-Version: 13"},
-		{"no version", change("Sec-WebSocket-Version: 13\r\n", ""), 400, ""},
+		{"no version", change("Sec-WebSocket-Version: 13\r\n", ""), 400, "Sec-Websocket-Version: 13"},
 		{"post", change("GET", "POST"), 405, "Allow: GET"},
 		{"HTTP/1.0", change("HTTP/1.1", "HTTP/1.0"), 505, ""},
 		{"malformed request line", change("GET /play?x=1 HTTP/1.1", "hello"), 400, ""},
@@ -116,4 +139,15 @@ func FuzzHandshake(f *testing.F) {
 			t.Fatal("upgraded without the subprotocol")
 		}
 	})
+}
+
+// BenchmarkHandshake is what one client of a crowd that comes back at once costs, without its sockets.
+func BenchmarkHandshake(b *testing.B) {
+	h := handshake{path: "/play", subprotocol: "game.v1", maxBytes: 8 << 10, allow: func(Opening) error { return nil }}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, refused := h.answer([]byte(goodRequest)); refused != nil {
+			b.Fatal(refused.text)
+		}
+	}
 }

@@ -30,6 +30,8 @@ type Server struct {
 	loops    []*Loop
 	byEvents map[gnet.EventLoop]*Loop
 
+	addresses *addresses
+
 	conns    atomic.Int64 // sockets that hold a place under MaxConns
 	stopping atomic.Bool
 	drained  chan struct{} // one signal when conns falls to zero while stopping
@@ -44,8 +46,8 @@ type Server struct {
 	stopOnce sync.Once
 	stopErr  error // written within stopOnce
 
-	accepted, refused, acceptErrors atomic.Uint64
-	closeCounts                     closeCounts
+	accepted, refused, refusedAddr, acceptErrors atomic.Uint64
+	closeCounts                                  closeCounts
 }
 
 // Start listens and serves until Stop. It returns every complaint about cfg at once, joined.
@@ -59,15 +61,16 @@ func Start(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		cfg:      cfg,
-		started:  time.Now(),
-		listener: listener,
-		byEvents: make(map[gnet.EventLoop]*Loop, cfg.Loops),
-		drained:  make(chan struct{}, 1),
-		stopped:  make(chan struct{}),
-		quiet:    make(chan struct{}),
-		refusals: make(chan *net.TCPConn, maxRefusals),
-		failed:   make(chan error, 1),
+		cfg:       cfg,
+		started:   time.Now(),
+		listener:  listener,
+		byEvents:  make(map[gnet.EventLoop]*Loop, cfg.Loops),
+		drained:   make(chan struct{}, 1),
+		stopped:   make(chan struct{}),
+		quiet:     make(chan struct{}),
+		refusals:  make(chan *net.TCPConn, maxRefusals),
+		failed:    make(chan error, 1),
+		addresses: newAddresses(cfg.MaxConnsPerAddr, cfg.Exempt),
 	}
 	for i := range cfg.Loops {
 		s.loops = append(s.loops, newLoop(s, i))
@@ -160,8 +163,14 @@ func (s *Server) since() int64 { return int64(time.Since(s.started)) }
 
 func (s *Server) loopOf(el gnet.EventLoop) *Loop { return s.byEvents[el] }
 
-// leave gives up a connection's place.
-func (s *Server) leave() {
+// leave gives up an admitted connection's places.
+func (s *Server) leave(c *Conn) {
+	s.addresses.leave(c.remote.Addr(), s.since())
+	s.yield()
+}
+
+// yield gives up a place under MaxConns.
+func (s *Server) yield() {
 	if s.conns.Add(-1) == 0 && s.stopping.Load() {
 		select {
 		case s.drained <- struct{}{}:

@@ -69,6 +69,20 @@ func TestStopDoesNotWaitForClientsThatDoNotAnswer(t *testing.T) {
 	wantCause(t, await(t, "Closed", causes), 4000, false)
 }
 
+func TestStopDoesNotWaitForClientsThatSaidGoodbyeBefore(t *testing.T) {
+	// Without it, a client that has closed and does not hang up holds up a deploy.
+	s := start(t, &hooks{}, func(c *Config) { c.CloseTimeout = time.Minute })
+	c := dial(t, s)
+	c.send(closeFrame(1000, ""))
+	c.wantClose(1000)
+	c.wantEnd()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := s.Stop(ctx, 1001, ""); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestStopObeysItsContext(t *testing.T) {
 	// Without it, a deadline on draining means nothing.
 	causes := make(chan error, 1)

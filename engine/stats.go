@@ -9,12 +9,14 @@ import (
 
 // Stats are a server's counters since Start; Conns, Open and Mailbox are what there is now.
 type Stats struct {
-	Conns   int64 // connections, those in the handshake and those closing included
-	Open    int64 // connections announced by Handler.Open and not yet by Handler.Closed
-	Mailbox int64 // tasks waiting, all loops
+	Conns    int64 // connections, those in the handshake and those closing included
+	Open     int64 // connections announced by Handler.Open and not yet by Handler.Closed
+	Mailbox  int64 // tasks waiting, all loops
+	MaxConns int64 // see Config
 
 	Accepted     uint64 // connections accepted, refused ones included
 	Refused      uint64 // connections over MaxConns or while stopping: answered 503
+	RefusedAddr  uint64 // connections over MaxConnsPerAddr: answered 429
 	Upgraded     uint64 // handshakes completed
 	Rejected     uint64 // handshakes answered with any other refusal
 	AcceptErrors uint64 // accepts that failed for want of descriptors or memory
@@ -106,6 +108,8 @@ func (s *Server) Stats() Stats {
 		Conns:        s.conns.Load(),
 		Accepted:     s.accepted.Load(),
 		Refused:      s.refused.Load(),
+		RefusedAddr:  s.refusedAddr.Load(),
+		MaxConns:     int64(s.cfg.MaxConns),
 		AcceptErrors: s.acceptErrors.Load(),
 		Closed:       s.closeCounts.read(),
 	}
