@@ -6,6 +6,9 @@ const (
 	backoffFirst = 500 * time.Millisecond
 	backoffMax   = 20 * time.Second
 
+	// backoffSeated bounds the waits of a client with a seat: its grace runs, and somebody looks at a game that stands still.
+	backoffSeated = 5 * time.Second
+
 	// worked: a connection that held for so long proves that the server is well.
 	worked = 5 * time.Second
 )
@@ -18,10 +21,13 @@ type backoff struct {
 }
 
 // wait gives the time to wait before the next attempt, for a random number in [0, 1).
-func (b *backoff) wait(random float64) time.Duration {
-	bound := max(b.bound, b.first)
+func (b *backoff) wait(seated bool, random float64) time.Duration {
+	bound := min(max(b.bound, b.first), b.max)
 	b.bound = min(2*bound, b.max)
-	return time.Duration(random * float64(min(bound, b.max)))
+	if seated {
+		bound = min(bound, backoffSeated)
+	}
+	return time.Duration(random * float64(bound))
 }
 
 // reset starts from the first bound again.

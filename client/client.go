@@ -150,7 +150,7 @@ func (c *Client) live(ctx context.Context) {
 		if time.Since(began) >= worked {
 			wait.reset()
 		}
-		pause := wait.wait(rand.Float64())
+		pause := wait.wait(c.holdsSeats(), rand.Float64())
 		c.cfg.Log.Info("connection lost", "url", c.cfg.URL, "err", err, "again_in", pause)
 		select {
 		case <-ctx.Done():
@@ -159,12 +159,22 @@ func (c *Client) live(ctx context.Context) {
 	}
 }
 
+// holdsSeats reports whether there are seats whose grace may be running. What a session of an earlier process holds is known with the
+// first welcome only.
+func (c *Client) holdsSeats() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.rooms) > 0 || c.welcomes == 0 && c.session != ""
+}
+
 // connection lives through one connection and gives the reason of its end.
 func (c *Client) connection(ctx context.Context) error {
 	l, err := dialLink(ctx, &c.cfg)
 	if err != nil {
 		c.mu.Lock()
-		c.lastErr = err
+		if ctx.Err() == nil || c.lastErr == nil { // that we gave up in the middle of an attempt says nothing about the server
+			c.lastErr = err
+		}
 		c.mu.Unlock()
 		return err
 	}

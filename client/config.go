@@ -34,7 +34,8 @@ type Config struct {
 	// Inputs concerned are sent again on their own. Called like the callbacks of a room.
 	OnError func(*Refused)
 
-	// BackoffFirst and BackoffMax bound the waits between attempts to connect: 0.5 s, doubling up to 20 s.
+	// BackoffFirst and BackoffMax bound the waits between attempts to connect: 0.5 s, doubling up to 20 s. While a seat is held no
+	// wait is longer than 5 s.
 	BackoffFirst, BackoffMax time.Duration
 
 	// MaxMessageBytes is the largest message taken from the server: 4 MiB. A client that has seen one keeps no buffer over 64 KiB.

@@ -8,7 +8,7 @@
 // What it promises: an input that [Room.Send] took is applied or refused exactly once and in order, and a reliable message is
 // handed to the game exactly once and in order, whatever happens to connections and nodes, as long as the session lives. A room
 // that is given up, by whomever, is told once, by Handler.OnLeft; after the client's own end ([Client.Done]) nothing is told. It is
-// not a predictor or interpolator, and it does not decode states.
+// not a predictor or interpolator, and it decodes no states by itself: that is [Decode].
 //
 // # Concurrency
 //

@@ -220,20 +220,46 @@ func TestAcknowledgementRidesOnInputs(t *testing.T) {
 	}
 }
 
-// TestBackoffIsJitteredDoubledAndBounded: without jitter a crowd comes back at once; without a bound never.
+// TestBackoffIsJitteredDoubledAndBounded: without jitter a crowd comes back at once; without a bound never; and with one of 20 s a
+// player who has a seat could sleep through most of its grace.
 func TestBackoffIsJitteredDoubledAndBounded(t *testing.T) {
-	b := backoff{first: backoffFirst, max: backoffMax}
-	for _, want := range []time.Duration{500, 1000, 2000, 4000, 8000, 16000, 20000, 20000} {
-		if got := b.wait(0.5); got != want*time.Millisecond/2 {
-			t.Fatalf("half of the bound is %v, want of %v ms", got, want)
+	for seated, bounds := range map[bool][]time.Duration{
+		false: {500, 1000, 2000, 4000, 8000, 16000, 20000, 20000},
+		true:  {500, 1000, 2000, 4000, 5000, 5000, 5000, 5000},
+	} {
+		b := backoff{first: backoffFirst, max: backoffMax}
+		for _, want := range bounds {
+			if got := b.wait(seated, 0.5); got != want*time.Millisecond/2 {
+				t.Fatalf("seated %t: half of the bound is %v, want of %v ms", seated, got, want)
+			}
+		}
+		b.reset()
+		if got := b.wait(seated, 0); got != 0 {
+			t.Fatal(got)
+		}
+		if got := b.wait(seated, 0.999); got > time.Second {
+			t.Fatal(got)
 		}
 	}
-	b.reset()
-	if got := b.wait(0); got != 0 {
-		t.Fatal(got)
+}
+
+// TestClientKnowsThatASeatWaits, from its rooms or from the session it was given, since its waits are shorter then.
+func TestClientKnowsThatASeatWaits(t *testing.T) {
+	c, room := loose(t)
+	if !c.holdsSeats() {
+		t.Error("not seated with a room")
 	}
-	if got := b.wait(0.999); got > time.Second {
-		t.Fatal(got)
+	c.turn.Lock()
+	c.drop(room, "left", nil)
+	c.turn.Unlock()
+	if c.holdsSeats() {
+		t.Error("seated without a room")
+	}
+	if fresh := (&Client{}); fresh.holdsSeats() {
+		t.Error("seated without a session")
+	}
+	if kept := (&Client{session: "s"}); !kept.holdsSeats() {
+		t.Error("the seats of an earlier process are forgotten")
 	}
 }
 

@@ -132,6 +132,8 @@ func (c *Client) dispatch(now time.Time, t netcode.Type) error {
 		return c.onResend(now)
 	case netcode.TypeStatus:
 		return c.onStatus(now)
+	case netcode.TypeClock:
+		return c.onClock()
 	case netcode.TypePong:
 		return nil
 	default:

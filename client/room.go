@@ -17,7 +17,8 @@ type Handler struct {
 	// OnReply and OnRefusal answer an input of this client that no Request waits for, in order and once.
 	OnReply   func(input uint64, value []byte)
 	OnRefusal func(input uint64, refused *Refused)
-	// OnStatus: the room pauses, plays again, goes on from its journal, or has failed.
+	// OnStatus: the room pauses, plays again, goes on from its journal, or has failed. With StatusRolledBack it goes on from an older
+	// state: what was shown behind Room.Tick is void.
 	OnStatus func(status netcode.RoomStatus)
 	// OnResumed: the seat is there again after a lost connection. With OutcomeSnapshot reliable messages are missing.
 	OnResumed func(outcome netcode.JoinOutcome)
@@ -55,6 +56,7 @@ type Room struct {
 	attached    bool   // number is valid
 	left        bool
 	epoch, tick uint64
+	clock       netcode.Clock // Time 0: not told yet
 	out         outbox
 	in          inbox
 	ack         acks
@@ -164,6 +166,18 @@ func (r *Room) Unacknowledged() int {
 	r.client.mu.Lock()
 	defer r.client.mu.Unlock()
 	return r.out.waiting()
+}
+
+// TimeOf is when a tick was or is due by the server's clock, if the room goes on as it does now; ok is false as long as that is not
+// known, and in rooms of rate 0.
+func (r *Room) TimeOf(tick uint64) (at time.Time, ok bool) {
+	r.client.mu.Lock()
+	defer r.client.mu.Unlock()
+	if r.clock.Time == 0 || r.RateHz == 0 {
+		return at, false
+	}
+	later := float64(int64(tick-r.clock.Tick)) / float64(r.RateHz)
+	return time.UnixMilli(int64(r.clock.Time)).Add(time.Duration(later * float64(time.Second))), true
 }
 
 func (r *Room) isLeft() bool { r.client.mu.Lock(); defer r.client.mu.Unlock(); return r.left }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -200,7 +201,7 @@ func TestDialGivesUpWithTheLastReason(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	_, err := Dial(ctx, quick("ws://127.0.0.1:1/"))
-	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, errDial) {
+	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, errDial) || !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Fatal(err)
 	}
 	if _, err := Dial(ctx, Config{URL: "http://x", BackoffMax: -1}); err == nil {

@@ -192,7 +192,7 @@ func (c *Client) onStatus(now time.Time) error {
 	}
 	c.mu.Lock()
 	r := c.roomOf(m.Room)
-	if r != nil && m.Status == netcode.StatusResumed {
+	if r != nil && (m.Status == netcode.StatusResumed || m.Status == netcode.StatusRolledBack) {
 		if m.Epoch > r.epoch {
 			r.epoch, r.tick = m.Epoch, m.Tick
 		}
@@ -201,6 +201,19 @@ func (c *Client) onStatus(now time.Time) error {
 	c.mu.Unlock()
 	if r != nil {
 		r.tellStatus(m.Status)
+	}
+	return nil
+}
+
+func (c *Client) onClock() error {
+	var m netcode.Clock
+	if err := c.parse(&m); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r := c.roomOf(m.Room); r != nil {
+		r.clock = m
 	}
 	return nil
 }

@@ -206,6 +206,56 @@ func TestStaleFramesAreNotShown(t *testing.T) {
 	}
 }
 
+// TestTicksHaveTheirTime: a game that draws between ticks must know when they are due, also after the room slid or moved.
+func TestTicksHaveTheirTime(t *testing.T) {
+	c, room := loose(t)
+	at := func(tick uint64) int64 {
+		when, ok := room.TimeOf(tick)
+		if !ok {
+			return -1
+		}
+		return when.UnixMilli()
+	}
+	room.RateHz = 30
+	if got := at(10); got != -1 {
+		t.Errorf("before it was told: %d", got)
+	}
+	for _, m := range []*netcode.Clock{{Room: 9, Tick: 1, Time: 1}, {Room: room.number, Tick: 40, Time: 1_795_000_000_000}} {
+		if err := c.receive(time.Unix(1000, 0), m.Append(nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for tick, want := range map[uint64]int64{40: 0, 43: 100, 10: -1000, 40 + 30*3600*24: 86_400_000} {
+		if got := at(tick) - 1_795_000_000_000; got != want {
+			t.Errorf("tick %d is due at %d ms, want %d", tick, got, want)
+		}
+	}
+	room.RateHz = 0
+	if got := at(40); got != -1 {
+		t.Errorf("without a rate: %d", got)
+	}
+}
+
+// TestARolledBackRoomIsToldAndResent: its ticks go back, and what it had acknowledged may be gone.
+func TestARolledBackRoomIsToldAndResent(t *testing.T) {
+	c, room := loose(t)
+	var told []netcode.RoomStatus
+	room.handler.OnStatus = func(s netcode.RoomStatus) { told = append(told, s) }
+	now := time.Unix(1000, 0)
+	for _, m := range []netcode.Message{
+		&netcode.Tick{Room: room.number, Epoch: 1, Tick: 50},
+		&netcode.Status{Room: room.number, Status: netcode.StatusRolledBack, Epoch: 2, Tick: 20},
+		&netcode.Tick{Room: room.number, Epoch: 2, Tick: 21},
+	} {
+		if err := c.receive(now, m.Append(nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if room.Tick() != 21 || room.Epoch() != 2 || len(told) != 1 || told[0] != netcode.StatusRolledBack || c.Stats().Stale != 0 {
+		t.Errorf("at tick %d of epoch %d, told %v, %+v", room.Tick(), room.Epoch(), told, c.Stats())
+	}
+}
+
 // TestNothingFollowsOnLeft, not even from the message that brought it: a game has let go of the room by then.
 func TestNothingFollowsOnLeft(t *testing.T) {
 	tail := map[string][]netcode.Message{

@@ -35,7 +35,9 @@ func Encode(dst []byte, v any) ([]byte, error) {
 	return out, nil
 }
 
-// Decode reads a value of the game's, with the same choice as Encode.
+// Decode reads a value of the game's, with the same choice as Encode. Best is the type that the game encoded: Decode[View](f.State).
+// Without it, Decode[map[string]any] has maps as map[string]any, with keys that are numbers (those of rooms.Seats) as decimal digits,
+// integers as int64 (uint64 beyond it), and floats as float64.
 func Decode[T any](value []byte) (T, error) {
 	var v T
 	t := reflect.TypeFor[T]()
@@ -45,7 +47,7 @@ func Decode[T any](value []byte) (T, error) {
 	if err := netcode.CheckValue(value); err != nil {
 		return v, err
 	}
-	return v, msgpack.NewDecoder(bytes.NewReader(value)).Decode(&v)
+	return v, new(untyped).decode(value, &v)
 }
 
 func appendValue(dst []byte, v any) ([]byte, error) {

@@ -93,6 +93,10 @@ func (m *Gone) Append(dst []byte) []byte {
 	return putRaw(putStrings(head(dst, 4, TypeGone), m.ID, m.Why), m.Result)
 }
 
+func (m *Clock) Append(dst []byte) []byte {
+	return putUints(head(dst, 4, TypeClock), m.Room, m.Tick, m.Time)
+}
+
 func (*Hello) Type() Type   { return TypeHello }
 func (*Join) Type() Type    { return TypeJoin }
 func (*Leave) Type() Type   { return TypeLeave }
@@ -113,3 +117,4 @@ func (*Pong) Type() Type    { return TypePong }
 func (*Resend) Type() Type  { return TypeResend }
 func (*Status) Type() Type  { return TypeStatus }
 func (*Gone) Type() Type    { return TypeGone }
+func (*Clock) Type() Type   { return TypeClock }

@@ -69,7 +69,7 @@ func TestBombsCostTheParserNothing(t *testing.T) {
 // parseAnything walks a frame that was not checked, and sees to it that this costs little memory.
 func parseAnything(t *testing.T, frame []byte) {
 	t.Helper()
-	reused := make([]netcode.Message, netcode.TypeGone+1)
+	reused := make([]netcode.Message, netcode.TypeClock+1)
 	for _, k := range kinds {
 		reused[k.usual.Type()] = blank(k.usual)
 	}

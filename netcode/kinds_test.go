@@ -92,6 +92,10 @@ var kinds = []struct{ usual, largest netcode.Message }{
 		&netcode.Gone{ID: "r1", Why: "ended", Result: []byte("\x81\xa6winner\x02")},
 		&netcode.Gone{ID: fullName, Why: fullName, Result: deep},
 	},
+	{
+		&netcode.Clock{Room: 1, Tick: 40213, Time: 1_795_000_010_650},
+		&netcode.Clock{Room: netcode.MaxUint, Tick: netcode.MaxUint, Time: netcode.MaxUint},
+	},
 }
 
 var (

@@ -29,6 +29,7 @@ const (
 	TypeResend
 	TypeStatus
 	TypeGone
+	TypeClock
 )
 
 // Message is any message of the protocol.
@@ -229,6 +230,7 @@ const (
 	StatusPaused
 	StatusResumed
 	StatusFaulted
+	StatusRolledBack // the room goes on from an older state: what was shown behind Tick is void
 )
 
 // Status tells of a change of a room's condition.
@@ -247,6 +249,14 @@ type Gone struct {
 	ID     string
 	Why    string
 	Result []byte
+}
+
+// Clock places a room's ticks in time: tick Tick was due at Time, those behind it follow at the room's rate.
+//
+//	[30, room, tick, time]
+type Clock struct {
+	Room, Tick uint64
+	Time       uint64 // Unix milliseconds, by the server's clock
 }
 
 // head opens a message of n elements, its type included.

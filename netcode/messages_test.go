@@ -77,7 +77,7 @@ func TestEveryTypeIsTested(t *testing.T) {
 		}
 		next++
 	}
-	if next != netcode.TypeGone+1 {
+	if next != netcode.TypeClock+1 {
 		t.Errorf("the last type tested is %d", next-1)
 	}
 }

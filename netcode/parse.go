@@ -264,3 +264,5 @@ func (m *Status) read(f *fields) {
 func (m *Gone) read(f *fields) {
 	m.ID, m.Why, m.Result = f.string(MaxNameBytes), f.string(MaxNameBytes), f.raw()
 }
+
+func (m *Clock) read(f *fields) { m.Room, m.Tick, m.Time = f.uint(), f.uint(), f.uint() }

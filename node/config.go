@@ -12,12 +12,14 @@ import (
 	"strings"
 	"time"
 
+	"tickover.dev/engine"
 	"tickover.dev/rooms"
 	"tickover.dev/sessions"
 )
 
 // Config says how a node runs. The tags are its flags and, with TICKOVER_ in front, its environment: --game-addr is
-// TICKOVER_GAME_ADDR.
+// TICKOVER_GAME_ADDR. A program that makes one itself must set Drain; what else is left zero is as if the flag was not given, the
+// addresses apart, which are then any free port.
 type Config struct {
 	GameAddr  string `help:"Where game clients connect by WebSocket." default:":7777"`
 	HTTPAddr  string `name:"http-addr" help:"Where the page and the HTTP API are served." default:":7778"`
@@ -26,14 +28,16 @@ type Config struct {
 	PublicSocket string   `help:"The game socket's URL as browsers reach it, if that is not this host and port." placeholder:"WS-URL"`
 	Origins      []string `help:"Pages that may connect besides those of this host, as https://HOST; * for all. Clients that are no browsers always may." placeholder:"ORIGIN"`
 	Data         string   `help:"Keep rooms and sessions in this folder over an orderly stop and start." placeholder:"DIR"`
-	JWTKey       string   `name:"jwt-key" help:"Take only players with a JSON web token signed with this key of at least 32 bytes (HS256; sub (1-64 bytes) is the player, name is shown, exp is required). Prefer --jwt-key-file or the environment: others on this machine see flags." placeholder:"KEY"`
+	JWTKey       string   `name:"jwt-key" help:"Take only players with a JSON web token signed with this key of at least 32 bytes (HS256; sub (1-64 bytes) is the player, name is shown, exp is required). A token is looked at when a session begins: the session then resumes with a secret of its own, also after the token's exp. Prefer --jwt-key-file or the environment: others on this machine see flags." placeholder:"KEY"`
 	JWTKeyFile   string   `name:"jwt-key-file" help:"The same, with the key in a file; space around it is cut off." placeholder:"FILE"`
 
 	Loops  int `help:"Event loops for sockets (0: half the processors)." default:"0"`
 	Shards int `help:"Goroutines that step rooms (0: one per processor)." default:"0"`
 	Conns  int `help:"Connections taken at most (0: as many as descriptors allow)." default:"0"`
 
-	Drain     time.Duration `help:"How long an orderly stop may take." default:"10s"`
+	ConnsPerAddress int `help:"Connections that one address (of IPv6: one /64) may hold, and open at once; a sixteenth of that a second after such a burst. Loopback and private addresses, as of proxies, are not counted. 0: a quarter of --conns, 64 to 1024; -1: no bound." default:"0"`
+
+	Drain     time.Duration `help:"How long an orderly stop may take, more than 0." default:"10s"`
 	LogLevel  slog.Level    `help:"Least level that is logged: debug, info, warn, error." default:"info"`
 	LogFormat string        `help:"Format of the log: text or json." enum:"text,json" default:"text"`
 
@@ -63,9 +67,17 @@ func (c *Config) Validate() error {
 	}
 	if c.Conns < 0 {
 		bad("--conns %d: must not be negative", c.Conns)
+	} else if most, err := engine.MostConns(); err == nil && c.Conns > most {
+		bad("--conns %d: the limit of open files allows %d (ulimit -n)", c.Conns, most)
 	}
-	if c.Drain < 0 || c.Drain > time.Hour {
+	if c.ConnsPerAddress < -1 {
+		bad("--conns-per-address %d: want -1 or more", c.ConnsPerAddress)
+	}
+	if c.Drain <= 0 || c.Drain > time.Hour {
 		bad("--drain %s: want more than 0, and at most 1h", c.Drain)
+	}
+	if c.LogFormat != "" && c.LogFormat != "text" && c.LogFormat != "json" {
+		bad("--log-format %q: want text or json", c.LogFormat)
 	}
 	for _, o := range c.Origins {
 		if err := checkOrigin(o); err != nil {
@@ -87,32 +99,41 @@ func (c *Config) Validate() error {
 // guests reports whether everybody is let in.
 func (c *Config) guests() bool { return c.Authenticate == nil && c.JWTKey == "" && c.JWTKeyFile == "" }
 
-// authenticate gives what decides who a player is.
+// authenticate gives what decides who a player is, or everything that is wrong with that.
 func (c *Config) authenticate() (sessions.Authenticate, error) {
-	flag, key := "--jwt-key", []byte(c.JWTKey)
-	switch {
-	case c.guests():
+	if c.guests() {
 		return sessions.Guest, nil
-	case c.JWTKey != "" && c.JWTKeyFile != "":
-		return nil, errors.New("--jwt-key-file: there is a --jwt-key already")
-	case c.JWTKeyFile != "":
-		b, err := os.ReadFile(c.JWTKeyFile)
+	}
+	var errs []error
+	bad := func(flag string, err error) { errs = append(errs, fmt.Errorf("%s: %w", flag, err)) }
+	auth := c.Authenticate
+	for _, source := range []struct{ flag, value string }{{"--jwt-key", c.JWTKey}, {"--jwt-key-file", c.JWTKeyFile}} {
+		if source.value == "" {
+			continue
+		}
+		key := []byte(source.value)
+		if source.flag == "--jwt-key-file" {
+			b, err := os.ReadFile(source.value)
+			if err != nil {
+				bad(source.flag, err)
+				continue
+			}
+			key = bytes.TrimSpace(b)
+		}
+		made, err := sessions.HS256(key)
 		if err != nil {
-			return nil, fmt.Errorf("--jwt-key-file: %w", err)
+			bad(source.flag, err)
 		}
-		flag, key = "--jwt-key-file", bytes.TrimSpace(b)
-	}
-	if c.Authenticate != nil {
-		if len(key) > 0 || c.JWTKeyFile != "" {
-			return nil, fmt.Errorf("%s: this program brings its own authentication", flag)
+		if c.Authenticate != nil {
+			bad(source.flag, errors.New("this program brings its own authentication"))
+			continue
 		}
-		return c.Authenticate, nil
+		auth = made
 	}
-	auth, err := sessions.HS256(key)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", flag, err)
+	if c.JWTKey != "" && c.JWTKeyFile != "" {
+		bad("--jwt-key-file", errors.New("there is a --jwt-key already"))
 	}
-	return auth, nil
+	return auth, errors.Join(errs...)
 }
 
 // checkKinds gives everything that is wrong with the kinds, each of which has its own list.

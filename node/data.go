@@ -167,5 +167,9 @@ func (r remembered) Tomb(id rooms.ID) (host.Tomb, bool) {
 		return t, true
 	}
 	end, err := r.journal.Tomb(context.Background(), id) // in memory: it does not wait
-	return host.Tomb{Why: "ended", Result: end}, err == nil
+	if err != nil {
+		return host.Tomb{}, false
+	}
+	t, err := host.ReadTomb(end)
+	return t, err == nil
 }

@@ -92,8 +92,5 @@ func configOf(model *kong.Kong, cli *commands, parseErr error, args []string, ba
 			errs = []error{parseErr}
 		}
 	}
-	if c.Drain == 0 {
-		errs = append(errs, errors.New("--drain 0s: want more than 0, and at most 1h"))
-	}
 	return c, errors.Join(append(errs, c.Validate())...)
 }

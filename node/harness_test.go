@@ -61,9 +61,10 @@ func (c *counter) Step(t *rooms.Tick[one]) {
 
 // scene does as it is told, and shows 8 KB that change with every tick.
 type scene struct {
-	Steps int
-	Shout int // kilobytes that everybody is sent every tick
-	Show  [8 << 10]byte
+	Steps  int
+	Shout  int // kilobytes that everybody is sent every tick
+	Broken bool
+	Show   [8 << 10]byte
 }
 
 type cue struct {
@@ -74,7 +75,9 @@ type cue struct {
 func (s *scene) Public() any { return s }
 
 func (s *scene) Step(t *rooms.Tick[cue]) {
-	s.Steps++
+	if s.Steps++; s.Broken {
+		panic("broken for good")
+	}
 	s.Show[s.Steps%len(s.Show)]++
 	if s.Shout > 0 {
 		t.Broadcast("shout", make([]byte, s.Shout<<10))
@@ -92,6 +95,8 @@ func (s *scene) Step(t *rooms.Tick[cue]) {
 			s.Shout = e.Input.N
 		case "end":
 			t.End(e.Input.N)
+		case "break":
+			s.Broken = true
 		}
 	}
 }
@@ -100,7 +105,7 @@ func (s *scene) Step(t *rooms.Tick[cue]) {
 func start(t *testing.T, change func(*Config)) *Node {
 	t.Helper()
 	c := Config{
-		GameAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", Loops: 2, Shards: 2,
+		GameAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", Loops: 2, Shards: 2, Drain: patience,
 		Kinds: []rooms.Kind{count, stage},
 	}
 	if change != nil {
@@ -265,6 +270,7 @@ func ofType(t netcode.Type) netcode.Message {
 	for _, m := range []netcode.Message{
 		&netcode.Welcome{}, &netcode.Joined{}, &netcode.Left{}, &netcode.Tick{}, &netcode.State{}, &netcode.Private{}, &netcode.Event{},
 		&netcode.Reply{}, &netcode.Refusal{}, &netcode.Error{}, &netcode.Pong{}, &netcode.Resend{}, &netcode.Status{}, &netcode.Gone{},
+		&netcode.Clock{},
 	} {
 		if m.Type() == t {
 			return m

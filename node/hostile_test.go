@@ -393,7 +393,7 @@ func TestIdleHTTPConnectionsAreBounded(t *testing.T) {
 	if status, _ := get(t, "http://"+n.HTTPAddr().String()+"/", ""); status != 200 { // after the first ones were given up
 		t.Errorf("status %d", status)
 	}
-	if open := len(n.page.net.(*capped).open); open > maxHTTPConns {
+	if open := len(n.page.net.open); open > maxHTTPConns {
 		t.Errorf("%d connections are open", open)
 	}
 	b.undisturbed()

@@ -9,12 +9,13 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // listener is an HTTP server on one address.
 type listener struct {
-	net    net.Listener
+	net    *capped
 	server *http.Server  // nil until serve
 	done   chan struct{} // closed when it serves no more
 }
@@ -29,13 +30,14 @@ func listen(addr string) (*listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &listener{net: &capped{l, make(chan struct{}, maxHTTPConns), make(chan struct{}), sync.Once{}}, done: make(chan struct{})}, nil
+	return &listener{net: &capped{Listener: l, open: make(chan struct{}, maxHTTPConns), closed: make(chan struct{})}, done: make(chan struct{})}, nil
 }
 
 // capped is a listener with at most so many connections open.
 type capped struct {
 	net.Listener
-	open   chan struct{} // holds one for each
+	open   chan struct{} // holds one for each, and for the one that is waited for
+	count  atomic.Int64  // of those open
 	closed chan struct{}
 	once   sync.Once
 }
@@ -52,7 +54,11 @@ func (c *capped) Accept() (net.Conn, error) {
 		<-c.open
 		return nil, err
 	}
-	return &cappedConn{Conn: conn, leave: sync.OnceFunc(func() { <-c.open })}, nil
+	c.count.Add(1)
+	return &cappedConn{Conn: conn, leave: sync.OnceFunc(func() {
+		c.count.Add(-1)
+		<-c.open
+	})}, nil
 }
 
 // Close ends Accept.
@@ -87,6 +93,9 @@ func (l *listener) serve(h http.Handler, writeTimeout time.Duration, log *slog.L
 }
 
 func (l *listener) addr() netip.AddrPort { return l.net.Addr().(*net.TCPAddr).AddrPort() }
+
+// conns is how many connections are open.
+func (l *listener) conns() int64 { return l.net.count.Load() }
 
 // stop lets requests end as long as ctx lasts. A nil listener has nothing to stop.
 func (l *listener) stop(ctx context.Context) error {

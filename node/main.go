@@ -81,7 +81,7 @@ func run(ctx context.Context, config Config, stdout, stderr io.Writer) error {
 	case failed = <-n.Failed():
 	}
 	cancel() // from here on a signal ends the process at once
-	bounded, done := context.WithTimeout(context.Background(), max(config.Drain, 1))
+	bounded, done := context.WithTimeout(context.Background(), config.Drain)
 	defer done()
 	err = n.Stop(bounded)
 	if err == nil {

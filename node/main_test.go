@@ -34,7 +34,7 @@ func TestEveryComplaintAtOnce(t *testing.T) {
 	var out, errs bytes.Buffer
 	code := Run(t.Context(), []string{
 		"--game-addr=nowhere", "--http-addr=:99999", "--public-socket=http://x/", "--loops=-1", "--shards=2000", "--conns=-1",
-		"--drain=-1s", "--jwt-key=short", "--data=/dev/null/x", "--origins=here,*", "--log-level=loud", "--nothing",
+		"--conns-per-address=-2", "--drain=-1s", "--jwt-key=short", "--jwt-key-file=/none", "--data=/dev/null/x", "--origins=here,*", "--log-level=loud", "--nothing",
 	}, &out, &errs, count, count, broken)
 	want := program() + `: cannot start:
   --log-level: slog: level string "loud": unknown name
@@ -45,9 +45,12 @@ func TestEveryComplaintAtOnce(t *testing.T) {
   --loops -1: want 0 to 64
   --shards 2000: want 0 to 1024
   --conns -1: must not be negative
+  --conns-per-address -2: want -1 or more
   --drain -1s: want more than 0, and at most 1h
   --origins "here": want https://HOST, http://HOST:PORT or *
   --jwt-key: the key has 5 bytes: HS256 wants at least 32
+  --jwt-key-file: open /none: no such file or directory
+  --jwt-key-file: there is a --jwt-key already
   --data: mkdir /dev/null: not a directory
   kind "count" is defined twice
   kind "bad name":
@@ -85,8 +88,36 @@ func TestFlagsAndEnvironment(t *testing.T) {
 	}
 	t.Setenv("TICKOVER_SHARDS", "5000")
 	t.Setenv("TICKOVER_JWT_KEY", "short")
-	if code, text := run(); code != 2 || !strings.Contains(text, "--shards 5000") || !strings.Contains(text, "--jwt-key") {
-		t.Errorf("exit %d: %s", code, text)
+	t.Setenv("TICKOVER_DRAIN", "0s")
+	t.Setenv("TICKOVER_CONNS", "999999999")
+	t.Setenv("TICKOVER_LOG_FORMAT", "xml")
+	code, text := run()
+	for _, want := range []string{"--shards 5000", "--jwt-key: ", "--drain 0s: want more than 0", "--conns 999999999: ", "log-format"} {
+		if code != 2 || !strings.Contains(text, want) {
+			t.Errorf("exit %d, nothing of %q: %s", code, want, text)
+		}
+	}
+}
+
+// A program that makes its own Config gets the same complaints as a command line, and all of them.
+func TestAConfigOfAProgramIsCheckedAsFlagsAre(t *testing.T) {
+	everybody := func(context.Context, string) (rooms.Player, error) { return rooms.Player{}, nil }
+	c := Config{
+		LogFormat: "xml", Conns: -1, ConnsPerAddress: -7, JWTKey: "short", JWTKeyFile: "/none", Authenticate: everybody,
+		PublicSocket: "http://x/", Origins: []string{"here"}, Data: "/dev/null/x",
+	}
+	_, err := Start(t.Context(), c)
+	if err == nil {
+		t.Fatal("started")
+	}
+	for _, want := range []string{
+		"--log-format \"xml\"", "--conns -1", "--conns-per-address -7", "--drain 0s", "--jwt-key: the key has 5 bytes",
+		"--jwt-key: this program brings its own", "--jwt-key-file: open /none", "--jwt-key-file: there is a --jwt-key", "--public-socket",
+		"--origins", "--data", "no kind of room",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("nothing of %q in\n%v", want, err)
+		}
 	}
 }
 
@@ -109,7 +140,7 @@ func TestPortsInUse(t *testing.T) {
 // What a newcomer reads first.
 func TestTheGreeting(t *testing.T) {
 	greeting := func(c Config) string {
-		c.GameAddr, c.AdminAddr, c.Kinds = "127.0.0.1:0", "127.0.0.1:0", []rooms.Kind{count}
+		c.GameAddr, c.AdminAddr, c.Kinds, c.Drain = "127.0.0.1:0", "127.0.0.1:0", []rooms.Kind{count}, patience
 		n := start(t, func(old *Config) { *old = c })
 		var b bytes.Buffer
 		n.greet(&b)

@@ -6,15 +6,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"tickover.dev/netcode"
+	"tickover.dev/rooms"
 )
 
 // collector reads the counters of all parts when it is asked to.
 type collector struct {
 	node *Node
 
-	conns, open, accepted, refused, messages, bytes, closed, flushes, longestTurn, mailbox, panics, acceptErrors, rests *prometheus.Desc
-	sessions, views, states, inputs, errors, limited, violations, overruns, reliableFull, events                        *prometheus.Desc
-	rooms, stuck, taken, late, gamePanics, maxRooms, quarantined, paused, mailRefused, overdue                          *prometheus.Desc
+	conns, maxConns, open, accepted, refused, messages, bytes, closed, flushes, longestTurn, mailbox, panics, acceptErrors, rests, taskRefused, http *prometheus.Desc
+	sessions, views, states, inputs, errors, limited, violations, overruns, reliableFull, events, known, auths                                       *prometheus.Desc
+	rooms, stuck, taken, late, gamePanics, maxRooms, quarantined, paused, mailRefused, overdue, appends                                              *prometheus.Desc
 }
 
 func newCollector(n *Node) *collector {
@@ -26,7 +27,8 @@ func newCollector(n *Node) *collector {
 		conns:        d("connections", "Sockets open, handshakes included."),
 		open:         d("connections_open", "WebSocket connections open."),
 		accepted:     d("connections_accepted_total", "Sockets accepted."),
-		refused:      d("connections_refused_total", "Sockets refused: full (503, too many or stopping) or for their handshake (any other answer).", "reason"),
+		maxConns:     d("connections_limit", "Sockets that this node takes at most."),
+		refused:      d("connections_refused_total", "Sockets refused: full (503, too many or stopping), address (429, too many of one) or for their handshake (any other answer).", "reason"),
 		messages:     d("messages_total", "WebSocket messages.", "direction"),
 		bytes:        d("bytes_total", "Bytes on game sockets.", "direction"),
 		closed:       d("connections_closed_total", "WebSocket connections closed, by close code.", "code"),
@@ -35,14 +37,19 @@ func newCollector(n *Node) *collector {
 		mailbox:      d("loop_mailbox", "Tasks that wait for an event loop."),
 		panics:       d("loop_panics_total", "Panics survived on event loops."),
 		acceptErrors: d("accept_errors_total", "Accepts that failed for want of descriptors or memory."),
+		taskRefused:  d("loop_mail_refused_total", "Tasks that an event loop had no room for."),
+		http:         d("http_connections", "Connections of an HTTP server; beyond 256 they wait.", "server"),
 		rests:        d("loop_rests_total", "Rests that busy event loops took to do more at once."),
 		gamePanics:   d("game_panics_total", "Panics of games' code survived."),
 		maxRooms:     d("rooms_limit", "Rooms that this node takes at most."),
 		quarantined:  d("rooms_quarantined_total", "Rooms closed because of a fault."),
 		paused:       d("rooms_paused", "Rooms that wait for their journal."),
 		mailRefused:  d("room_mail_refused_total", "Pieces of mail that a room or a shard had no room for."),
+		appends:      d("journal_appends_total", "Answers of the journal, one per append: refused and unknown ones are tried again or looked up, fenced and gone ones end the room here.", "outcome"),
 		overdue:      d("game_calls_overdue_total", "Calls of games' Admit and Do that went on after their time."),
 		sessions:     d("sessions", "Connections with a session."),
+		known:        d("sessions_known", "Sessions, those that wait for their connection included."),
+		auths:        d("authentications", "Calls of Authenticate under way; beyond 64 they wait."),
 		views:        d("views", "Seats with a connection."),
 		states:       d("states_total", "States sent to views, or skipped as the client did not keep up.", "outcome"),
 		inputs:       d("inputs_total", "Inputs passed to rooms."),
@@ -70,9 +77,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	const count, gauge = prometheus.CounterValue, prometheus.GaugeValue
 	e := c.node.engine.Stats()
 	put(c.conns, gauge, float64(e.Conns))
+	put(c.maxConns, gauge, float64(e.MaxConns))
 	put(c.open, gauge, float64(e.Open))
 	put(c.accepted, count, float64(e.Accepted))
 	put(c.refused, count, float64(e.Refused), "full")
+	put(c.refused, count, float64(e.RefusedAddr), "address")
 	put(c.refused, count, float64(e.Rejected), "handshake")
 	put(c.messages, count, float64(e.MessagesIn), "in")
 	put(c.messages, count, float64(e.MessagesOut), "out")
@@ -87,7 +96,18 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	put(c.panics, count, float64(e.Panics))
 	put(c.acceptErrors, count, float64(e.AcceptErrors))
 	put(c.rests, count, float64(e.Rests))
+	put(c.taskRefused, count, float64(e.MailboxRefusals))
+	put(c.http, gauge, float64(c.node.page.conns()), "page")
+	put(c.http, gauge, float64(c.node.admin.conns()), "admin")
+	c.collectSessions(put)
+	c.collectRooms(ch, put)
+}
 
+// putter gives one value to whoever collects.
+type putter = func(d *prometheus.Desc, t prometheus.ValueType, v float64, labels ...string)
+
+func (c *collector) collectSessions(put putter) {
+	const count, gauge = prometheus.CounterValue, prometheus.GaugeValue
 	s := c.node.hub.Stats()
 	put(c.sessions, gauge, float64(s.Connections.Load()))
 	put(c.views, gauge, float64(s.Views.Load()))
@@ -104,7 +124,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for event, n := range c.node.registry.Counts() {
 		put(c.events, count, float64(n), event)
 	}
-	c.collectRooms(ch, put)
+	put(c.known, gauge, float64(c.node.registry.Len()))
+	put(c.auths, gauge, float64(c.node.hub.Authenticating()))
 }
 
 // byLabel sums up closed connections by code. Clients may send any of 4,000 codes: only those of docs/PROTOCOL.md and RFC 6455 have
@@ -124,7 +145,7 @@ func byLabel(closed map[uint16]uint64) map[string]uint64 {
 	return labels
 }
 
-func (c *collector) collectRooms(ch chan<- prometheus.Metric, put func(*prometheus.Desc, prometheus.ValueType, float64, ...string)) {
+func (c *collector) collectRooms(ch chan<- prometheus.Metric, put putter) {
 	h := c.node.rooms.Stats()
 	for _, k := range c.node.kinds() {
 		put(c.rooms, prometheus.GaugeValue, float64(h.Rooms[k.Name]), k.Name)
@@ -137,6 +158,12 @@ func (c *collector) collectRooms(ch chan<- prometheus.Metric, put func(*promethe
 	put(c.paused, prometheus.GaugeValue, float64(h.Paused))
 	put(c.mailRefused, prometheus.CounterValue, float64(h.MailboxRefusals))
 	put(c.overdue, prometheus.CounterValue, float64(h.OverdueCalls))
+	for outcome, n := range map[rooms.Outcome]int64{
+		rooms.Confirmed: h.Journal.Confirmed, rooms.Refused: h.Journal.Refused, rooms.Unknown: h.Journal.Unknown,
+		rooms.Fenced: h.Journal.Fenced, rooms.Gone: h.Journal.Gone,
+	} {
+		put(c.appends, prometheus.CounterValue, float64(n), outcome.String())
+	}
 	buckets, total, sum := map[float64]uint64{}, uint64(0), 0.0
 	for i, n := range h.Late.Counts {
 		bound := h.Late.Bound(i).Seconds()

@@ -116,7 +116,7 @@ func (n *Node) listen() error {
 	}
 	n.engine, errGame = engine.Start(engine.Config{
 		Addr: n.config.GameAddr, Loops: n.config.Loops, Path: "/", Subprotocol: netcode.Subprotocol, RejectText: true,
-		MaxConns: n.config.Conns, MaxBacklogBytes: 1 << 20, BacklogCode: netcode.CloseBacklog, Log: n.log, New: n.hub.NewLoop,
+		MaxConns: n.config.Conns, MaxConnsPerAddr: n.config.ConnsPerAddress, MaxBacklogBytes: 1 << 20, BacklogCode: netcode.CloseBacklog, Log: n.log, New: n.hub.NewLoop,
 		Allow: n.doors.allow,
 	})
 	if err := errors.Join(

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -32,6 +33,12 @@ func TestEverythingIsThereAfterAStopAndStart(t *testing.T) {
 	expect[*netcode.Reply](c)
 	c.say(cued(over.Room, 1, "end", 7))
 	expect[*netcode.Left](c)
+	c.say(&netcode.Join{Request: 3, Mode: netcode.JoinCreate, Kind: "stage"})
+	failed := expect[*netcode.Joined](c)
+	c.say(cued(failed.Room, 1, "break", 0))
+	if l := expect[*netcode.Left](c); l.Why != "closed" {
+		t.Errorf("%+v", l)
+	}
 	c.say(&netcode.Ack{Room: kept.Room, Reliable: 1})
 	tick := expect[*netcode.Tick](c)
 	eventually(t, "the room that ended is buried", func() bool { return len(n.journal.Rooms()) == 1 })
@@ -44,13 +51,18 @@ func TestEverythingIsThereAfterAStopAndStart(t *testing.T) {
 	}
 	again := shake(t, n)
 	again.say(&netcode.Hello{Version: 1, Run: 7, Session: w.Session, Secret: w.Secret, Rooms: []netcode.Held{
-		{Room: kept.ID, Seat: kept.Seat, Reliable: 1}, {Room: over.ID, Seat: over.Seat},
+		{Room: kept.ID, Seat: kept.Seat, Reliable: 1},
+		{Room: over.ID, Seat: over.Seat},
+		{Room: failed.ID, Seat: failed.Seat},
 	}})
 	if w2 := expect[*netcode.Welcome](again); !w2.Resumed || w2.Player != w.Player || w2.Name != "ann" {
 		t.Errorf("%+v", w2)
 	}
 	if g := expect[*netcode.Gone](again); g.ID != over.ID || g.Why != "ended" || string(g.Result) != "\x07" {
 		t.Errorf("%+v", g)
+	}
+	if g := expect[*netcode.Gone](again); g.ID != failed.ID || g.Why != "closed" {
+		t.Errorf("a room that failed: %+v", g)
 	}
 	j := expect[*netcode.Joined](again)
 	if j.ID != kept.ID || j.Seat != kept.Seat || j.Outcome != netcode.OutcomeResumed || j.Applied != 2 || j.Epoch <= kept.Epoch || j.Tick < tick.Tick {
@@ -68,7 +80,7 @@ func TestEverythingIsThereAfterAStopAndStart(t *testing.T) {
 // Two nodes on one folder would overwrite each other, and a file that cannot be read must not be replaced by an empty one.
 func TestADataFolderIsNotOverwritten(t *testing.T) {
 	dir := t.TempDir()
-	config := Config{GameAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", Data: dir}
+	config := Config{GameAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", Drain: patience, Data: dir}
 	config.Kinds = append(config.Kinds, count)
 	n := start(t, func(c *Config) { c.Data = dir })
 	if _, err := Start(t.Context(), config); err == nil || !strings.Contains(err.Error(), "used by another node") {
@@ -231,10 +243,17 @@ func TestMetricsAreWellFormedAndBounded(t *testing.T) {
 	c.refused(0, netcode.CodeNotJoined)
 	c.refused(5, netcode.CodeUnknownKey)
 	_, body := get(t, "http://"+n.AdminAddr().String()+"/metrics", "")
-	for _, want := range []string{`tickover_errors_total{code="not_joined"} 1`, `tickover_errors_total{code="unknown_key"} 1`, `tickover_errors_total{code="other"} 0`} {
+	for _, want := range []string{
+		`tickover_errors_total{code="not_joined"} 1`, `tickover_errors_total{code="unknown_key"} 1`, `tickover_errors_total{code="other"} 0`,
+		`tickover_connections_refused_total{reason="address"} 0`, `tickover_journal_appends_total{outcome="refused"} 0`, `tickover_http_connections{server="admin"}`,
+		`tickover_sessions_known 1`, `tickover_authentications 0`, `tickover_loop_mail_refused_total 0`, `tickover_connections_limit `,
+	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %s", want)
 		}
+	}
+	if m := regexp.MustCompile(`tickover_journal_appends_total{outcome="confirmed"} [1-9]`); !m.MatchString(body) {
+		t.Error("appends are not counted")
 	}
 	if status, body := get(t, "http://"+n.AdminAddr().String()+"/metrics", ""); status != 200 || !strings.Contains(body, `tickover_rooms{kind="stage"} 1`) {
 		t.Errorf("%d %s", status, body)
@@ -284,7 +303,7 @@ func (s *syncBuffer) String() string {
 func TestANodeThatFailsToStartLeavesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	good := Config{GameAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0"}
+	good := Config{GameAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", Drain: patience}
 	good.Kinds = append(good.Kinds, count)
 	running := start(t, nil)
 	for name, change := range map[string]func(*Config){

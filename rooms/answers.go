@@ -179,7 +179,7 @@ func (s *Shard) retryRefused(now time.Duration) {
 func (s *Shard) confirm(c *core, now time.Duration) {
 	show, jobs := c.confirmed()
 	if show != nil {
-		s.Out.Frames = append(s.Out.Frames, show)
+		s.show(show)
 	}
 	for _, n := range jobs {
 		if j := c.h.Jobs.Get(n); j != nil {
@@ -258,10 +258,21 @@ func (s *Shard) showStatus(c *core, st Status) {
 // after a fail-over of the store: what is missing is then sealed by what this node still knows (FAILOVER.md R2).
 func (s *Shard) Reseal() {
 	for _, c := range s.rooms {
-		c.seal = true
-		if c.kind.RateHz == 0 {
-			s.makeReady(c)
-		}
+		s.sealNext(c)
+	}
+}
+
+// Prove has one room put its whole state into its next entry: if somebody else has claimed it, its journal says so.
+func (s *Shard) Prove(room ID) {
+	if c := s.rooms[room]; c != nil {
+		s.sealNext(c)
+	}
+}
+
+func (s *Shard) sealNext(c *core) {
+	c.seal = true
+	if c.kind.RateHz == 0 {
+		s.makeReady(c)
 	}
 }
 

@@ -321,3 +321,84 @@ func TestCorruptJournalsAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// Clients place ticks in time by what they are told: it must be right for every tick that is shown, and follow each slide.
+func TestFramesSayWhenTheirTickWasDue(t *testing.T) {
+	hook(t, func(p *puppet, _ *Tick[order]) { p.N++ })
+	r := newRig(t)
+	r.s.Unix = 1000 * time.Hour
+	c := r.create(Config{RateHz: 20})
+	r.join("ann")
+	check := func(r *rig, what string, tick uint64, due time.Duration) {
+		t.Helper()
+		if c := r.s.rooms["r"]; r.tick != tick || r.due != r.s.Unix+due || r.tick != c.h.Tick {
+			t.Errorf("%s: tick %d was due at %s, want %d at %s", what, r.tick, r.due-r.s.Unix, tick, due)
+		}
+	}
+	check(r, "on time", c.h.Tick, r.now)
+	r.wait(120 * time.Millisecond) // two ticks, the second 20 ms late
+	check(r, "late", c.h.Tick, r.now-20*time.Millisecond)
+	r.wait(time.Hour)
+	check(r, "slid", c.h.Tick, r.now-20*time.Millisecond)
+	r.wait(30 * time.Millisecond)
+	r.hold = true
+	r.step()
+	r.wait(time.Minute) // at its bound before long: the schedule goes on without it
+	for range 30 {
+		r.step()
+	}
+	stopped := c.h.Tick
+	r.hold = false
+	r.answerHeld(Confirmed)
+	check(r, "after a pause", stopped, r.now)
+	next, err := r.moved(c.kind, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next.s.Unix = 2000 * time.Hour // another machine's clock
+	next.step()
+	next.step()
+	check(next, "moved", next.tick, next.now)
+
+	still := newRig(t)
+	still.s.Unix = time.Hour
+	still.create(Config{})
+	still.join("ann")
+	if still.due != 0 {
+		t.Error("a room without a rate says when its tick was due")
+	}
+}
+
+// R12: players of a Periodic room that goes on from an old snapshot must not be told that it was resumed where it was; those of one
+// that was released must.
+func TestOnlyRoomsThatLostSomethingAreRolledBack(t *testing.T) {
+	hook(t, func(p *puppet, _ *Tick[order]) { p.N++ })
+	for _, x := range []struct {
+		d       Durability
+		release bool
+		want    Status
+	}{{Periodic, false, StatusRolledBack}, {Periodic, true, StatusResumed}, {EveryChange, false, StatusResumed}, {EveryChange, true, StatusResumed}} {
+		r := newRig(t)
+		c := r.create(Config{RateHz: 20, Durability: x.d})
+		r.join("ann")
+		for range 50 {
+			r.step()
+		}
+		saved := r.all[len(r.all)-1].ID.Tick
+		if x.release {
+			r.mail(Mail{Type: MailRelease})
+			r.carryOut()
+			saved = r.all[len(r.all)-1].ID.Tick
+		}
+		next, err := r.moved(c.kind, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(next.status, []Status{x.want}) {
+			t.Errorf("%s, released %v: told %v, want %v", x.d, x.release, next.status, x.want)
+		}
+		if x.d == Periodic && (next.tick != saved || !x.release && next.tick >= r.tick) {
+			t.Errorf("goes on at tick %d; %d was saved, %d shown", next.tick, saved, r.tick)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package rooms
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Frame is what one confirmed tick of one room shows: everything of it is in the journal. A frame is shared by the loops that
@@ -14,6 +15,10 @@ type Frame struct {
 	Public []byte // the newest public value as msgpack, if it changed or somebody new needs it; else nil
 	Seats  []SeatPart
 	Status Status // a change of the room's condition, for every seat; 0 = none
+
+	// Due is when the tick was due by its owner's clock, as time since 1970: the ticks behind it follow at the room's rate. A late room
+	// slides, so that this changes. 0: the room has no rate, or the frame shows no tick.
+	Due time.Duration
 
 	Answers []Note // to signals
 
@@ -49,7 +54,7 @@ const (
 	NoteLeft                           // the seat is given up: Why, Result
 	NoteGone                           // a return to a seat that is no more: Why, Result
 	NoteOverflow                       // unacknowledged reliable messages passed the bound and were dropped: close the connection
-	NoteOverloaded                     // an input was dropped as the mailbox is full; the client sends it again
+	NoteOverloaded                     // an input, a leave or a return was dropped as the mailbox is full: Request is the leave's
 	NoteSignal                         // a signal's answer: Code, Why, Result; Request is its ticket
 )
 
@@ -74,9 +79,10 @@ type Status uint8
 const (
 	StatusNone Status = iota
 	StatusPlaying
-	StatusPaused  // waits for its journal
-	StatusResumed // goes on from its journal in a new epoch
-	StatusFaulted // closed because of a fault
+	StatusPaused     // waits for its journal
+	StatusResumed    // goes on from its journal in a new epoch
+	StatusFaulted    // closed because of a fault
+	StatusRolledBack // goes on in a new epoch from a state that is older than what was shown: only Periodic rooms
 )
 
 var framePool = sync.Pool{New: func() any { return new(Frame) }}

@@ -30,21 +30,21 @@ type header struct {
 	Loose    bool          // Periodic: inputs that were acknowledged have been rolled back, so there may be gaps before others
 }
 
-// seatState is one taken seat.
+// seatState is one taken seat. Every entry's hash is over all of them, so their fields have short names there.
 type seatState struct {
-	Session   string
-	Gen       uint64 // connection generation; older drops and returns are ignored
-	ID        string
-	Name      string
-	Bot       bool
-	Connected bool
-	GraceEnd  time.Duration // when a dropped player loses the seat
-	Run       uint32
-	Applied   uint64 // last input of Run that was applied or refused
-	Request   uint64 // of the join
-	Issued    uint64 // number of the newest reliable message
-	Acked     uint64 // up to here reliable messages are acknowledged, or given up
-	Lost      bool   // messages were given up that the session does not know of yet: it is sent none until it returns
+	Session   string        `msgpack:"s"`
+	Gen       uint64        `msgpack:"g"` // connection generation; older drops and returns are ignored
+	ID        string        `msgpack:"i"`
+	Name      string        `msgpack:"n"`
+	Bot       bool          `msgpack:"b"`
+	Connected bool          `msgpack:"c"`
+	GraceEnd  time.Duration `msgpack:"e"` // when a dropped player loses the seat
+	Run       uint32        `msgpack:"r"`
+	Applied   uint64        `msgpack:"a"` // last input of Run that was applied or refused
+	Request   uint64        `msgpack:"q"` // of the join
+	Issued    uint64        `msgpack:"m"` // number of the newest reliable message
+	Acked     uint64        `msgpack:"k"` // up to here reliable messages are acknowledged, or given up
+	Lost      bool          `msgpack:"l"` // messages were given up that the session does not know of yet: it is sent none until it returns
 }
 
 func (s *seatState) player() Player {

@@ -181,8 +181,11 @@ func Refusal(m *Mail, err error) *Frame {
 		n.Type, n.Why = NoteGone, "unknown"
 	case m.Type == MailLeave && gone:
 		n.Type, n.Why = NoteLeft, "left"
-	case m.Type == MailInput && !gone:
+	case !gone && (m.Type == MailInput || m.Type == MailReturn || m.Type == MailLeave):
 		n.Type, n.Code, n.Why = NoteOverloaded, netcode.CodeOverloaded, "the room takes nothing just now: send again"
+		if m.Type != MailLeave {
+			n.Request = 0
+		}
 	case m.Type == MailSignal:
 		n = Note{Type: NoteSignal, Request: m.Ticket, Code: netcode.CodeRoomEnded, Why: "the room has ended"}
 		if !gone {

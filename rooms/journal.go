@@ -104,6 +104,7 @@ type Journal interface {
 	// Top reads the newest entry.
 	Top(ctx context.Context, room ID) (Top, error)
 
-	// Bury replaces the journal by a tombstone with the room's end, kept for ttl. Nothing can be appended any more.
+	// Bury replaces the journal by a tombstone with the room's end, which is opaque to journals, kept for ttl. Nothing can be appended
+	// any more.
 	Bury(ctx context.Context, room ID, epoch Epoch, end []byte, ttl time.Duration) error
 }

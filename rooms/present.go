@@ -14,16 +14,19 @@ func (c *core) frame() *Frame {
 	f := newFrame()
 	f.Room, f.Epoch, f.Tick, f.Status = c.id, c.epoch, c.h.Tick, c.status
 	c.status = StatusNone
+	if c.kind.RateHz > 0 {
+		f.Due = c.due - c.kind.period() // the next tick is due at c.due
+	}
 	c.shownAt = c.h.Now
 	if c.h.Ended && !c.endShown {
 		c.noteEnd()
 	}
 	f.Answers = append(f.Answers, c.signals...)
 	c.signals = c.signals[:0]
-	c.framePublic(f)
+	public := c.framePublic(f)
 	for i := 0; i < c.outs.Len(); i++ {
 		seat, o := c.outs.At(i)
-		c.frameSeat(f, seat, o)
+		c.frameSeat(f, seat, o, public)
 	}
 	f.Public = f.cut(0)
 	for i := range f.Seats {
@@ -34,14 +37,15 @@ func (c *core) frame() *Frame {
 	return f
 }
 
-// maxValueBytes bounds one public or private value. A connection's backlog is 1 MiB: what is larger than that would be sent in vain, over
-// and over again.
-const maxValueBytes = 768 << 10
+// maxValueBytes bounds a public value and the private one that a seat gets with it, together. A connection's backlog is 1 MiB, and a
+// client that has just come gets both at once, behind 64 KiB that may wait already and before 256 KiB of reliable messages: what does not
+// fit would close its connection each time it comes back, for ever.
+const maxValueBytes = 640 << 10
 
-// checkValue fails the step, as a panic of the game's own would, if a value that it made can never reach anybody.
-func checkValue(what string, size int) {
-	if size > maxValueBytes {
-		panic(fmt.Errorf("rooms: a %s value of %d bytes, at most %d reach a client", what, size, maxValueBytes))
+// checkValue fails the step, as a panic of the game's own would, if the values that it made can never reach anybody.
+func checkValue(public, private int) {
+	if public+private > maxValueBytes {
+		panic(fmt.Errorf("rooms: a public value of %d and a private one of %d bytes: at most %d together reach a client", public, private, maxValueBytes))
 	}
 }
 
@@ -53,15 +57,16 @@ func (f *Frame) cut(i int) []byte {
 	return f.buf[s.from:s.to:s.to]
 }
 
-// framePublic puts the public value into the frame, if it changed or somebody is new.
-func (c *core) framePublic(f *Frame) {
+// framePublic puts the public value into the frame, if it changed or somebody is new, and gives its size in any case.
+func (c *core) framePublic(f *Frame) (size int) {
 	f.spans = append(f.spans, span{})
 	from := len(f.buf)
 	var shows bool
 	if f.buf, shows = c.game.appendPublic(f.buf); !shows {
-		return
+		return 0
 	}
-	checkValue("public", len(f.buf)-from)
+	size = len(f.buf) - from
+	checkValue(size, 0)
 	hash := xxhash.Sum64(f.buf[from:]) | 1
 	needed := false
 	for _, o := range c.outs.All() {
@@ -69,16 +74,17 @@ func (c *core) framePublic(f *Frame) {
 	}
 	if hash == c.public && !needed {
 		f.buf = f.buf[:from]
-		return
+		return size
 	}
 	c.public = hash
 	f.spans[0] = span{from, len(f.buf)}
+	return size
 }
 
-// frameSeat adds a seat's part, if there is anything for it.
-func (c *core) frameSeat(f *Frame, seat Seat, o *seatOut) {
+// frameSeat adds a seat's part, if there is anything for it. public is the size of the public value.
+func (c *core) frameSeat(f *Frame, seat Seat, o *seatOut, public int) {
 	s := c.h.Seats.Get(seat)
-	private := c.framePrivate(f, seat, s, o)
+	private := c.framePrivate(f, seat, s, o, public)
 	if !o.touched && private.from == private.to {
 		return
 	}
@@ -105,7 +111,7 @@ func (c *core) frameSeat(f *Frame, seat Seat, o *seatOut) {
 }
 
 // framePrivate encodes what only this seat sees, if it changed.
-func (c *core) framePrivate(f *Frame, seat Seat, s *seatState, o *seatOut) span {
+func (c *core) framePrivate(f *Frame, seat Seat, s *seatState, o *seatOut, public int) span {
 	at := span{len(f.buf), len(f.buf)}
 	if s == nil || s.Bot || !s.Connected {
 		return at
@@ -114,7 +120,7 @@ func (c *core) framePrivate(f *Frame, seat Seat, s *seatState, o *seatOut) span 
 	if f.buf, dealt = c.game.appendPrivate(f.buf, seat); !dealt {
 		return at
 	}
-	checkValue("private", len(f.buf)-at.from)
+	checkValue(public, len(f.buf)-at.from)
 	hash := xxhash.Sum64(f.buf[at.from:])
 	if hash == o.private && !o.whole {
 		f.buf = f.buf[:at.from]

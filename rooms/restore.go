@@ -124,6 +124,7 @@ func (c *core) resume(s saved, cold bool) error {
 		c.jobs = append(c.jobs, id)
 	}
 	if c.kind.Durability == Periodic && !s.released {
+		c.status = StatusRolledBack
 		c.rollBack()
 	}
 	c.resendAll()

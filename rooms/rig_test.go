@@ -24,7 +24,8 @@ type rig struct {
 	events  map[Seat][]string // names of reliable messages, in order
 	parts   map[Seat]SeatPart // newest
 	frames  int
-	tick    uint64 // newest shown
+	tick    uint64        // newest shown
+	due     time.Duration // of the newest that was shown with one
 	jobs    []JobRequest
 	asks    []Ask
 	ended   []Ended
@@ -158,6 +159,9 @@ func (r *rig) answerHeld(o Outcome) {
 func (r *rig) show(f *Frame) {
 	r.frames, r.tick = r.frames+1, max(r.tick, f.Tick)
 	r.answers = append(r.answers, f.Answers...)
+	if f.Due != 0 {
+		r.due = f.Due
+	}
 	if f.Status != StatusNone {
 		r.status = append(r.status, f.Status)
 	}

@@ -79,6 +79,24 @@ func TestSeatIsKeptForTheGrace(t *testing.T) {
 	}
 }
 
+// signpost remembers where it was told to be.
+type signpost struct{ Room, Key string }
+
+func (s *signpost) Public() any { return s }
+
+func (s *signpost) Step(t *rooms.Tick[click]) { s.Room, s.Key = string(t.Room()), t.Key() }
+
+// TestStepKnowsItsRoomAndKey, in a resumed room too: roomtest resumes it from every entry and wants the same state. Without them a
+// game could not say in a log, a job or a link which of its rooms it means.
+func TestStepKnowsItsRoomAndKey(t *testing.T) {
+	r := roomtest.New(t, rooms.Define(&signpost{}, rooms.Config{Name: "signpost", RateHz: 20}), nil)
+	r.Join("ann")
+	r.Wait(time.Second)
+	if got := roomtest.Public[signpost](r); got.Room == "" || got.Key != "key" {
+		t.Fatalf("%+v", got)
+	}
+}
+
 func TestFullRoomRefuses(t *testing.T) {
 	r := roomtest.New(t, clickerKind(20), nil)
 	for _, name := range []string{"a", "b", "c"} {

@@ -38,7 +38,8 @@ func (c *core) takeJoin(p pend) {
 // rejoin answers a session that asks for a seat it has: its request was repeated, or it forgot.
 func (c *core) rejoin(seat Seat, p pend) {
 	s := c.h.Seats.Get(seat)
-	if s.isPast(p.Gen) {
+	if s.isPast(p.Gen) { // answered all the same: sessions wait for every join that reached a room, also of connections that are gone
+		c.refuseJoin(p, netcode.CodeNotJoined, "a newer connection has this seat, or this one was lost")
 		return
 	}
 	p.Seat = seat
@@ -101,6 +102,8 @@ func (c *core) takeReturn(p pend) {
 		return
 	}
 	if s.isPast(p.Gen) {
+		// Nobody waits for an answer: sessions hand out generations in growing order, a newer one closes the connection of the one
+		// before, a drop is sent only behind the end of its own, and a closed connection forgets its returns.
 		return
 	}
 	c.occupy(p.Seat, s, p)

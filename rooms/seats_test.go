@@ -107,6 +107,36 @@ func TestLateCopiesDoNothing(t *testing.T) {
 	}
 }
 
+// Sessions keep a place for every join that reached a room until it is answered: one that came too late must be, too.
+func TestLateJoinsAreAnswered(t *testing.T) {
+	r := newRig(t)
+	c := r.create(Config{RateHz: 20})
+	seat := r.join("ann")
+	r.mail(Mail{Type: MailReturn, Seat: seat, Session: "ann", Gen: 2, Run: 1})
+	r.mail(Mail{Type: MailJoin, Session: "ann", Gen: 1, Run: 1, Number: 7}) // of the connection before
+	r.step()
+	if n, _ := r.noted(NoteRefused, "ann"); n.Request != 7 || n.Gen != 1 {
+		t.Errorf("answered %+v", n)
+	}
+	if s := c.h.Seats.Get(seat); s.Gen != 2 || !s.Connected {
+		t.Errorf("the seat is %+v", s)
+	}
+}
+
+// What a full mailbox refuses must be answered where somebody waits: a return that is lost leaves a player in front of nothing.
+func TestFullMailboxesAnswer(t *testing.T) {
+	for m, request := range map[MailType]uint64{MailReturn: 0, MailLeave: 5, MailInput: 0} {
+		f := Refusal(&Mail{Type: m, Seat: 3, Session: "ann", Gen: 2, Number: 5}, ErrMailboxFull)
+		if f == nil {
+			t.Errorf("mail of type %d is dropped in silence", m)
+			continue
+		}
+		if n := f.Seats[0].Notes[0]; n.Type != NoteOverloaded || n.Seat != 3 || n.Gen != 2 || n.Request != request {
+			t.Errorf("mail of type %d: %+v", m, n)
+		}
+	}
+}
+
 // An acknowledgement of a former client object must not hide messages from the one behind the new connection.
 func TestLateAcknowledgementOfAFormerConnectionIsVoid(t *testing.T) {
 	hook(t, func(_ *puppet, t *Tick[order]) { each(t, Signal, func(Event[order]) { t.Broadcast("m", 1) }) })

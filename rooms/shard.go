@@ -39,6 +39,8 @@ type Shard struct {
 	Lateness func(time.Duration)
 	// Clock, if set, gives the present time for Lateness, on the same scale as now.
 	Clock func() time.Duration
+	// Unix is the time since 1970 at which now was 0, for Frame.Due. It may be set anew before every call.
+	Unix time.Duration
 
 	// Counters may be read from any goroutine.
 	Counters Counters
@@ -276,18 +278,26 @@ func (s *Shard) collect(c *core, now time.Duration) {
 		c.callRoll()
 	}
 	if c.quiet != nil {
-		s.Out.Frames = append(s.Out.Frames, c.quiet)
+		s.show(c.quiet)
 		c.quiet = nil
 	}
 	if c.unsent {
 		c.unsent = false
 		c.waitsSince = now
 		if c.broken.showEarly && c.flying != nil {
-			s.Out.Frames = append(s.Out.Frames, c.flying)
+			s.show(c.flying)
 			c.flying = nil
 		}
 		s.Out.Appends = append(s.Out.Appends, c.sent)
 	}
+}
+
+// show gives out a frame of a room's tick.
+func (s *Shard) show(f *Frame) {
+	if f.Due != 0 {
+		f.Due += s.Unix
+	}
+	s.Out.Frames = append(s.Out.Frames, f)
 }
 
 // panicked restores a room whose game panicked, as a claim of one's own room, or closes it; see recovery. A room whose creation is

@@ -157,8 +157,8 @@ func (c *simClient) cut() {
 	switch c.state {
 	case clientIn:
 		c.state = clientCut
-	case clientReturning, clientJoining, clientLeaving:
-		c.gen++ // what it asked for is asked for again on another connection
+	case clientOut, clientReturning, clientJoining, clientLeaving:
+		c.gen++ // what it asks for now, or asks for again, comes over another connection
 	}
 }
 
@@ -213,7 +213,7 @@ func (c *simClient) take(f *Frame) {
 	if part != nil {
 		c.takePart(part)
 	}
-	if f.Status == StatusResumed && len(c.open) > 0 {
+	if (f.Status == StatusResumed || f.Status == StatusRolledBack) && len(c.open) > 0 {
 		c.resend()
 	}
 	c.showAt(f)

@@ -114,7 +114,7 @@ func (w *world) shown(f *Frame) {
 	switch f.Status {
 	case StatusPaused:
 		w.paused = true
-	case StatusPlaying, StatusResumed:
+	case StatusPlaying, StatusResumed, StatusRolledBack:
 		if w.paused && f.Status == StatusPlaying {
 			w.count("room paused and playing again")
 		}

@@ -67,6 +67,14 @@ type Tick[In any] struct {
 	events []Event[In]
 }
 
+// Room is the room's id, the same for as long as it lives and on every node: for links, and for what is kept outside of the room.
+// Log has it already.
+func (t *Tick[In]) Room() ID { return t.c.id }
+
+// Key is the human name under which players find the room, "" if it was created without one. A key is free again when its room has
+// ended: what is kept outside goes by Room.
+func (t *Tick[In]) Key() string { return t.c.h.Key }
+
 // Number is the tick's number: 1 for the first, never going back, the same on every node.
 func (t *Tick[In]) Number() uint64 { return t.c.h.Tick }
 

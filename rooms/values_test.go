@@ -2,6 +2,7 @@ package rooms
 
 import (
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +34,41 @@ func TestValuesBeyondTheBoundFaultTheRoom(t *testing.T) {
 		}
 		if len(r.ended) != 1 || r.ended[0].Why != "fault" || !strings.Contains(r.ended[0].Err.Error(), "public value of") {
 			t.Errorf("%d bytes: ended %+v", size, r.ended)
+		}
+	}
+}
+
+// dealer shows everybody one value and each seat another.
+type dealer struct{ Shown, Dealt string }
+
+func (d *dealer) Public() any      { return d.Shown }
+func (d *dealer) Private(Seat) any { return d.Dealt }
+func (d *dealer) Step(t *Tick[order]) {
+	each(t, Input, func(e Event[order]) {
+		d.Shown, d.Dealt = strings.Repeat("x", e.Input.N), strings.Repeat("y", e.Input.N)
+	})
+}
+
+// Each of the two values may fit alone: whoever comes gets both at once, and would be sent away for its backlog each time it comes back.
+func TestPublicAndPrivateValuesTogetherAreBounded(t *testing.T) {
+	for size, want := range map[int]string{maxValueBytes/2 - 10: "", maxValueBytes/2 + 10: "refused room_fault"} {
+		var log strings.Builder
+		r := newRig(t)
+		r.s.log = slog.New(slog.NewTextHandler(&log, nil))
+		kind := Define(&dealer{}, Config{Name: "dealer", RateHz: 20})
+		r.mail(Mail{Type: MailCreate, Kind: &kind, Epoch: 1, Nonce: 5})
+		ann := r.join("ann")
+		r.input(ann, "ann", 1, order{N: size})
+		for range 5 {
+			if r.step(); len(r.asks) > 0 {
+				r.restore()
+			}
+		}
+		if got := strings.Join(r.events[ann], " "); got != want || len(r.ended) != 0 {
+			t.Errorf("%d and %d bytes: ann was told %q, ended %+v", size, size, got, r.ended)
+		}
+		if said := strings.Contains(log.String(), "and a private one of"); said != (want != "") {
+			t.Errorf("%d and %d bytes: logged %.300s", size, size, log.String())
 		}
 	}
 }

@@ -148,6 +148,9 @@ func (h *Hub) nowMs() int64 { return h.now().Sub(h.began).Milliseconds() }
 // Stats gives the hub's counters.
 func (h *Hub) Stats() *Stats { return &h.stats }
 
+// Authenticating is how many calls of Authenticate are under way, at most 64.
+func (h *Hub) Authenticating() int { return len(h.auths) }
+
 // Registry gives the hub's sessions.
 func (h *Hub) Registry() *Registry { return h.config.Registry }
 

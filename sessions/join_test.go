@@ -374,7 +374,7 @@ func TestLeavingAndJoiningWithinOneFrame(t *testing.T) {
 	p.say(&netcode.Leave{Request: 2, Room: seat.Room}, join(3, netcode.JoinID, "", seat.ID))
 	r.tick(1)
 	all := p.hear()
-	if got, want := names(all), []string{"Left", "Joined", "Tick", "State", "Private"}; !slices.Equal(got, want) {
+	if got, want := names(all), []string{"Left", "Joined", "Clock", "Tick", "State", "Private"}; !slices.Equal(got, want) {
 		t.Fatalf("%v, want %v", got, want)
 	}
 	left, joined := all[0].(*netcode.Left), all[1].(*netcode.Joined)

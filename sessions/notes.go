@@ -23,9 +23,21 @@ func (l *Loop) note(r *replica, f *rooms.Frame, n rooms.Note) {
 			l.gone(j, n.Why, n.Result)
 		}
 	case rooms.NoteOverloaded:
-		if v := r.viewOf(n); v != nil {
-			v.conn.refuse(0, n.Code, n.Why, 1000)
+		l.overloaded(r, n)
+	}
+}
+
+// overloaded passes on that a room has dropped something as it takes nothing just now.
+func (l *Loop) overloaded(r *replica, n rooms.Note) {
+	if v := r.viewOf(n); v != nil {
+		if n.Request != 0 && n.Request == v.leaving {
+			v.leaving = 0
 		}
+		v.conn.refuse(n.Request, n.Code, n.Why, 1000)
+		return
+	}
+	if j := r.answered(n, true); j != nil { // without its seat there is nothing on this connection to wait for
+		j.conn.hangUp(netcode.CloseOverloaded, "the room takes nothing just now")
 	}
 }
 
@@ -108,6 +120,7 @@ func (l *Loop) seated(r *replica, f *rooms.Frame, n rooms.Note) {
 		Request: j.number, Room: v.number, ID: string(r.room.ID), Kind: r.room.Kind.Name, Key: r.room.Key, Seat: uint64(n.Seat),
 		RateHz: uint64(r.room.Kind.RateHz), Epoch: uint64(f.Epoch), Tick: f.Tick, Outcome: outcome, Reliable: v.reliable, Applied: n.Applied,
 	})
+	v.tellClock()
 }
 
 // leaveBefore ends the view that a connection has of another seat of the room: it was left and joined again within one frame, and a

@@ -122,6 +122,7 @@ func ofType(t netcode.Type) netcode.Message {
 	for _, m := range []netcode.Message{
 		&netcode.Welcome{}, &netcode.Joined{}, &netcode.Left{}, &netcode.Tick{}, &netcode.State{}, &netcode.Private{}, &netcode.Event{},
 		&netcode.Reply{}, &netcode.Refusal{}, &netcode.Error{}, &netcode.Pong{}, &netcode.Resend{}, &netcode.Status{}, &netcode.Gone{},
+		&netcode.Clock{},
 	} {
 		if m.Type() == t {
 			return m

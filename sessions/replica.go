@@ -3,6 +3,7 @@ package sessions
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"tickover.dev/netcode"
 	"tickover.dev/rooms"
@@ -16,6 +17,29 @@ type replica struct {
 	last  *rooms.Frame   // the newest frame that has a public value; retained
 	epoch rooms.Epoch    // of the newest frame, as is
 	tick  uint64
+	clock clock
+}
+
+// clock is where a room's ticks are in time, as its owner said when that last changed.
+type clock struct {
+	epoch   rooms.Epoch
+	tick    uint64
+	due     time.Duration // since 1970
+	changes uint32        // 0: the room has none
+}
+
+// clockJitter is how far from where they are expected ticks may be due without being told of. The wire has milliseconds.
+const clockJitter = time.Millisecond
+
+// follow notes when a frame's tick was due, if that is not when it was to be expected.
+func (c *clock) follow(f *rooms.Frame, rateHz int) {
+	if f.Due == 0 {
+		return
+	}
+	expected := c.due + time.Duration(f.Tick-c.tick)*time.Second/time.Duration(rateHz)
+	if c.changes == 0 || f.Epoch != c.epoch || (f.Due-expected).Abs() > clockJitter {
+		*c = clock{f.Epoch, f.Tick, f.Due, c.changes + 1}
+	}
 }
 
 // maxAsked bounds the unanswered requests of one loop to one room: clients may come and go while a room waits for its journal.
@@ -130,6 +154,7 @@ func (r *replica) take(f *rooms.Frame) bool {
 		return true
 	}
 	r.epoch, r.tick = f.Epoch, f.Tick
+	r.clock.follow(f, r.room.Kind.RateHz)
 	if f.Public != nil {
 		f.Retain()
 		if r.last != nil {

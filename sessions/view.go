@@ -21,6 +21,7 @@ type view struct {
 
 	window  window
 	shownMs int64  // when it was last sent anything of the room
+	clock   uint32 // change of the replica's clock that was last told
 	stale   bool   // a public value was skipped
 	private []byte // a private value that was skipped
 }
@@ -36,6 +37,13 @@ func (v *view) show(f *rooms.Frame, part *rooms.SeatPart, nowMs int64) {
 	if f.Status != rooms.StatusNone {
 		v.handed = 0 // a room that goes on in a new epoch has lost its mail
 		v.conn.send(&netcode.Status{Room: v.number, Status: f.Status.Wire(), Epoch: uint64(f.Epoch), Tick: f.Tick})
+	}
+	if f.Status == rooms.StatusRolledBack { // what this view knows of its stream may never have been, nor its seat: returning tells
+		v.conn.hangUp(netcode.CloseReliable, "the room goes on from an older state")
+		return
+	}
+	if v.clock != v.replica.clock.changes {
+		v.tellClock()
 	}
 	if part != nil {
 		v.take(part)
@@ -59,6 +67,14 @@ func (v *view) show(f *rooms.Frame, part *rooms.SeatPart, nowMs int64) {
 	if part != nil && part.First != 0 && part.Last > v.reliable { // a room may show again what was not acknowledged
 		v.conn.socket.Append(skip(part.Reliable, int(v.reliable+1-part.First)))
 		v.reliable = part.Last
+	}
+}
+
+// tellClock says when the room's ticks are due, if they are.
+func (v *view) tellClock() {
+	c := &v.replica.clock
+	if v.clock = c.changes; c.changes > 0 {
+		v.conn.send(&netcode.Clock{Room: v.number, Tick: c.tick, Time: uint64(c.due.Milliseconds())})
 	}
 }
 

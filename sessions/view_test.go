@@ -8,13 +8,14 @@ import (
 	"tickover.dev/rooms"
 )
 
-// The order of one message is what a client builds on: joined, then the tick, then its state, then what is reliable.
+// The order of one message is what a client builds on: joined, then when its ticks are due, then the tick, then its state, then what is
+// reliable.
 func TestAWholeStateFollowsJoined(t *testing.T) {
 	r := newRig(t, 1, nil)
 	p := r.enter(0, "ann")
 	p.say(join(1, netcode.JoinCreate, "play", ""))
 	r.tick(1)
-	if got, want := names(p.hear()), []string{"Joined", "Tick", "State", "Private"}; !slices.Equal(got, want) {
+	if got, want := names(p.hear()), []string{"Joined", "Clock", "Tick", "State", "Private"}; !slices.Equal(got, want) {
 		t.Fatalf("%v, want %v", got, want)
 	}
 	p.do(1, 1, "ask", 5)
@@ -305,6 +306,32 @@ func TestStatusAndOldFrames(t *testing.T) {
 	if s := all[0].(*netcode.Status); s.Status != netcode.StatusResumed || s.Epoch != 1001 || s.Room != seat.Room {
 		t.Errorf("%+v", s)
 	}
+}
+
+// A player whose seat was taken after the snapshot that a room goes on from sits nowhere: on the old view it would watch for ever, and
+// nothing it does would count.
+func TestARolledBackRoomSendsItsPlayersBack(t *testing.T) {
+	r := newRig(t, 1, nil)
+	ann, eve := r.enter(0, "ann"), r.enter(0, "eve")
+	seat := ann.sit("play", "a")
+	eve.sit("play", "a")
+	rep := r.loops[0].replicas["r-1"]
+	part := rooms.SeatPart{Seat: rooms.Seat(seat.Seat), Session: ann.conn.id, Run: ann.run} // eve's seat is not there
+	f := &rooms.Frame{Room: "r-1", Epoch: rep.epoch + 1, Tick: rep.tick - 1, Status: rooms.StatusRolledBack, Seats: []rooms.SeatPart{part}}
+	epoch, tick := uint64(f.Epoch), f.Tick
+	f.Retain()
+	r.hub.Deliver([]*rooms.Frame{f})
+	r.settle()
+	for _, p := range []*peer{ann, eve} {
+		if s := heard[*netcode.Status](p); s.Status != netcode.StatusRolledBack || s.Epoch != epoch || s.Tick != tick {
+			t.Errorf("%+v", s)
+		}
+		p.wantClosed(netcode.CloseReliable)
+	}
+	if n := len(r.loops[0].replicas); n != 0 {
+		t.Errorf("%d replicas are left", n)
+	}
+	r.checkConsistent()
 }
 
 // A room that steps on events shows every step, and nothing in between.

@@ -3,8 +3,9 @@ package sessions
 // window counts the states that a client was sent and has not acknowledged. When the oldest of them is older than the window, or
 // there are too many, no further state is sent: "the socket takes it" is no sign that anybody reads.
 type window struct {
-	list []sentState // oldest first
-	rtt  int32       // smoothed, milliseconds; 0: not measured yet
+	list  []sentState  // oldest first
+	rtt   int32        // smoothed, milliseconds; 0: not measured yet
+	first [4]sentState // where list starts: a client that keeps up needs no more, and here it is in the view's own cache lines
 }
 
 type sentState struct {
@@ -30,6 +31,9 @@ func (w *window) open(nowMs int64) bool {
 func (w *window) sent(tick uint64, nowMs int64) {
 	if n := len(w.list); n > 0 && w.list[n-1].tick == tick {
 		return
+	}
+	if w.list == nil {
+		w.list = w.first[:0]
 	}
 	w.list = append(w.list, sentState{tick, nowMs})
 }

@@ -67,6 +67,11 @@ func TestFaultedRoomStaysClosedAfterARestart(t *testing.T) {
 		if left := next.Rooms(); len(left) != 0 || len(next.Entries(r.ID)) == 0 {
 			t.Errorf("%s: rooms %v would be resumed, %d entries are kept", kind, left, len(next.Entries(r.ID)))
 		}
+		if end, err := next.Tomb(t.Context(), r.ID); err != nil {
+			t.Error(err)
+		} else if tomb, err := ReadTomb(end); err != nil || tomb.Why != "fault" { // its players must not be told that it came to its end
+			t.Errorf("%s: %+v, %v", kind, tomb, err)
+		}
 		again, err := New(Config{Kinds: kinds, Journal: next, Sink: s, Shards: 1})
 		if err != nil {
 			t.Fatal(err)

@@ -38,6 +38,11 @@ type Config struct {
 	// MaxRooms bounds the rooms that Create makes: beyond it they are refused. Rooms that are resumed are counted, and never
 	// refused for their number. Default 20,000.
 	MaxRooms int
+	// Nonce gives a number that no claim and no creation of any host has used, at most 63 bits. Default: random ones.
+	Nonce func() uint64
+	// Ended, if set, is called after a room is no more on this host and, unless its journal stays (Kept), is buried. It may block:
+	// it is called on a goroutine that Stop waits for.
+	Ended func(ctx context.Context, r *Handle, e rooms.Ended)
 	// Workers bounds the calls of one kind's Admit under way at once, and those of its Do. Default 64.
 	Workers int
 }
@@ -97,6 +102,7 @@ type Handle struct {
 
 	host   *Host
 	runner *runner
+	epoch  atomic.Uint64
 	gone   chan struct{} // of a room that is being resumed: closed when it is removed
 }
 
@@ -114,6 +120,9 @@ func New(c Config) (*Host, error) {
 	}
 	if h.config.TombstoneTTL == 0 {
 		h.config.TombstoneTTL = 5 * time.Minute
+	}
+	if h.config.Nonce == nil {
+		h.config.Nonce = newNonce
 	}
 	if h.config.Workers == 0 {
 		h.config.Workers = 64
@@ -174,6 +183,13 @@ func (h *Host) Room(id rooms.ID) (*Handle, bool) {
 	return r, ok
 }
 
+// Len is how many rooms this host has.
+func (h *Host) Len() int {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return len(h.rooms)
+}
+
 // Find finds the room of a kind and key.
 func (h *Host) Find(kind, key string) (*Handle, bool) {
 	h.mu.RLock()
@@ -184,16 +200,22 @@ func (h *Host) Find(kind, key string) (*Handle, bool) {
 
 // Create makes a room; key may be "". The game may still refuse it: then the joins behind it are refused.
 func (h *Host) Create(kind, key string, options []byte) (*Handle, error) {
-	r, _, err := h.create(kind, key, options, false)
+	r, _, err := h.create(NewID(), NewEpoch(), kind, key, options, false)
+	return r, err
+}
+
+// CreateAs makes a room whose id, first epoch and right to its key were settled outside.
+func (h *Host) CreateAs(id rooms.ID, first rooms.Epoch, kind, key string, options []byte) (*Handle, error) {
+	r, _, err := h.create(id, first, kind, key, options, false)
 	return r, err
 }
 
 // FindOrCreate finds the room of a kind and key or makes it, as one step: of many that ask at once, one creates.
 func (h *Host) FindOrCreate(kind, key string, options []byte) (r *Handle, created bool, err error) {
-	return h.create(kind, key, options, true)
+	return h.create(NewID(), NewEpoch(), kind, key, options, true)
 }
 
-func (h *Host) create(kind, key string, options []byte, orFind bool) (*Handle, bool, error) {
+func (h *Host) create(id rooms.ID, first rooms.Epoch, kind, key string, options []byte, orFind bool) (*Handle, bool, error) {
 	k, ok := h.kinds[kind]
 	if !ok {
 		return nil, false, ErrUnknownKind
@@ -201,7 +223,8 @@ func (h *Host) create(kind, key string, options []byte, orFind bool) (*Handle, b
 	if key != "" && !rooms.ValidName(key) {
 		return nil, false, ErrBadKey
 	}
-	r := &Handle{ID: newID(), Kind: k, Key: key, host: h}
+	r := &Handle{ID: id, Kind: k, Key: key, host: h}
+	r.epoch.Store(uint64(first))
 	h.mu.Lock()
 	if key != "" {
 		if old, taken := h.rooms[h.keys[address{kind, key}]]; taken {
@@ -223,7 +246,7 @@ func (h *Host) create(kind, key string, options []byte, orFind bool) (*Handle, b
 	h.add(r)
 	h.mu.Unlock()
 	err := r.Post(&rooms.Mail{
-		Type: rooms.MailCreate, Kind: k, Name: key, Body: options, Epoch: rooms.Epoch(time.Now().UnixMilli()), Nonce: newNonce(),
+		Type: rooms.MailCreate, Kind: k, Name: key, Body: options, Epoch: r.Epoch(), Nonce: h.config.Nonce(),
 	})
 	if err != nil {
 		h.remove(r.ID)
@@ -267,43 +290,15 @@ func (h *Host) remove(id rooms.ID) {
 	}
 }
 
-// ended carries out what follows a room's end: it is buried, and its result remembered. A room that ended by a fault is buried too,
-// so that it neither comes back nor keeps its key; a journal that has a shelf for such rooms keeps what it held.
-func (h *Host) ended(e rooms.Ended) {
-	if e.Err != nil {
-		h.log.Warn("room closed", "room", e.Room, "epoch", e.Epoch, "why", e.Why, "error", e.Err)
+// unix gives the time of day at which the shards' clock was 0, if that is not about the one known: the machine's clock may be set
+// while the host runs, and clients compare what rooms say with the time of day that they are told.
+func (h *Host) unix(known time.Duration) time.Duration {
+	const jump = 10 * time.Millisecond // the two clocks are read one after the other
+	now := time.Now()
+	if at := time.Duration(now.UnixNano()) - now.Sub(h.started); (at - known).Abs() > jump {
+		return at
 	}
-	if !e.Kept || e.Why == "fault" {
-		h.remember(e)
-	}
-	if e.Why == "fault" {
-		h.quarantined.Add(1)
-	}
-	h.remove(e.Room)
-	h.config.Sink.RoomEnded(e)
-	if !e.Kept {
-		h.begin(func() { h.bury(e) })
-	}
-}
-
-// Shelf is implemented by journals that can keep the entries of a room that ended by a fault, for those who look for the cause.
-type Shelf interface {
-	// Quarantine is Bury, with the room's entries put aside where nothing is resumed from.
-	Quarantine(ctx context.Context, room rooms.ID, epoch rooms.Epoch, end []byte, ttl time.Duration) error
-}
-
-func (h *Host) bury(e rooms.Ended) {
-	bury := h.config.Journal.Bury
-	if shelf, ok := h.config.Journal.(Shelf); ok && e.Why == "fault" {
-		bury = shelf.Quarantine
-	}
-	err := bury(h.ctx, e.Room, e.Epoch, e.Result, h.config.TombstoneTTL)
-	if errors.Is(err, rooms.ErrGone) && e.Why == "fault" {
-		return // it failed before its first entry
-	}
-	if err != nil && h.ctx.Err() == nil {
-		h.log.Warn("bury room", "room", e.Room, "error", err)
-	}
+	return known
 }
 
 // begin runs f on a goroutine that Stop waits for, or reports false if it is too late for that.
@@ -322,6 +317,9 @@ func (r *Handle) Post(m *rooms.Mail) error {
 	m.Room = r.ID
 	return r.runner.post(m, r.Kind.RateHz == 0 || m.Type == rooms.MailCreate)
 }
+
+// Epoch is the newest ownership of the room by this host.
+func (r *Handle) Epoch() rooms.Epoch { return rooms.Epoch(r.epoch.Load()) }
 
 // Refuse makes the host take no new rooms.
 func (h *Host) Refuse() {
@@ -373,8 +371,11 @@ func wait(ctx context.Context, done <-chan struct{}, what string) error {
 	}
 }
 
-// newID makes a room's id: 80 random bits, in 16 letters and digits.
-func newID() rooms.ID {
+// NewEpoch gives the first epoch of a new room.
+func NewEpoch() rooms.Epoch { return rooms.Epoch(time.Now().UnixMilli()) }
+
+// NewID makes a room's id: 80 random bits, in 16 letters and digits.
+func NewID() rooms.ID {
 	var b [10]byte
 	rand.Read(b[:])
 	return rooms.ID(strings.ToLower(base32.StdEncoding.EncodeToString(b[:])))

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"tickover.dev/rooms"
@@ -19,10 +21,13 @@ func (r *runner) ask(a rooms.Ask) {
 		cancel()
 		r.call(func(s *rooms.Shard, now time.Duration) { s.TakeTop(a.Room, top, err, now) })
 	case rooms.AskRestore:
-		nonce := newNonce()
+		nonce := r.host.config.Nonce()
 		epoch, entries, err := r.host.claim(r.host.ctx, a.Room, a.Seen, nonce)
 		if r.host.ctx.Err() != nil {
 			return
+		}
+		if h, ok := r.host.Room(a.Room); ok && err == nil {
+			h.epoch.Store(uint64(epoch))
 		}
 		r.call(func(s *rooms.Shard, now time.Duration) { s.TakeLoaded(a.Room, epoch, nonce, entries, err, now) })
 	}
@@ -50,36 +55,79 @@ func (h *Host) claim(ctx context.Context, room rooms.ID, seen rooms.Epoch, nonce
 
 var errStuck = errors.New("the game's code does not return")
 
-// Resume claims a room and goes on with it. cold says that its players' connections are gone, as after a restart.
-// A room that cannot be resumed keeps its journal. ErrKeyTaken refuses one whose key another room has: the first keeps it.
+// Resume claims a room, whatever its epoch, and goes on with it; see Claim.
 func (h *Host) Resume(ctx context.Context, id rooms.ID, cold bool) error {
+	_, err := h.Claim(ctx, id, 0, cold)
+	return err
+}
+
+// Claim claims a room whose newest epoch is seen (0: whatever it is) and goes on with it in the epoch that it gives. cold says that
+// its players' connections are gone, as after a restart. A room that cannot be resumed keeps its journal, unless maxFailedClaims
+// claims have led to nothing: then it is put aside. ErrKeyTaken refuses one whose key another room has: the first keeps it.
+func (h *Host) Claim(ctx context.Context, id rooms.ID, seen rooms.Epoch, cold bool) (rooms.Epoch, error) {
 	slow := time.AfterFunc(time.Second, func() { h.log.Warn("resuming room takes long", "room", id) })
 	defer slow.Stop()
-	nonce := newNonce()
-	epoch, entries, err := h.claim(ctx, id, 0, nonce)
-	if err != nil {
-		return fmt.Errorf("resume room %s: %w", id, err)
+	nonce := h.config.Nonce()
+	epoch, entries, err := h.claim(ctx, id, seen, nonce)
+	if err == nil {
+		err = h.adopt(ctx, id, epoch, nonce, entries, cold)
 	}
+	if err != nil && isFault(err) && failedClaims(entries) >= maxFailedClaims {
+		h.putAside(ctx, id, epoch, err)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("resume room %s: %w", id, err)
+	}
+	return epoch, nil
+}
+
+// maxFailedClaims is how many claims in a row may lead to no entry before a room is taken for poisonous (FAILOVER.md R17): it may
+// have killed the nodes that tried.
+const maxFailedClaims = 3
+
+// failedClaims counts the claims at the end of a journal: those that nothing followed.
+func failedClaims(entries []rooms.Entry) int {
+	n := 0
+	for n < len(entries) && entries[len(entries)-1-n].Kind == rooms.EntryClaim {
+		n++
+	}
+	return n
+}
+
+// isFault reports whether an error is the room's own: it will not resume elsewhere either.
+func isFault(err error) bool {
+	return !errors.Is(err, ErrUnknownKind) && !errors.Is(err, ErrKeyTaken) && !errors.Is(err, ErrStopping) && !errors.Is(err, errOpen) &&
+		!errors.Is(err, rooms.ErrGone) && !errors.Is(err, rooms.ErrClaimLost) && !errors.Is(err, context.Canceled)
+}
+
+// putAside buries a room that does not resume, and keeps what its journal held, if the journal has a shelf for that.
+func (h *Host) putAside(ctx context.Context, id rooms.ID, epoch rooms.Epoch, why error) {
+	h.quarantined.Add(1)
+	h.log.Error("room put aside: it does not resume", "room", id, "epoch", epoch, "error", why)
+	e := rooms.Ended{Room: id, Epoch: epoch, Why: "fault", Err: why}
+	h.remember(e)
+	if err := h.buryIn(ctx, e); err != nil {
+		h.log.Warn("put room aside", "room", id, "error", err)
+	}
+}
+
+var errOpen = errors.New("it is open, or the host is stopping")
+
+// adopt has a shard run a room that was claimed and loaded.
+func (h *Host) adopt(ctx context.Context, id rooms.ID, epoch rooms.Epoch, nonce uint64, entries []rooms.Entry, cold bool) error {
 	kindName, key, err := rooms.Identify(entries)
 	if err != nil {
-		return fmt.Errorf("resume room %s: %w", id, err)
+		return err
 	}
 	kind, ok := h.kinds[kindName]
 	if !ok {
-		return fmt.Errorf("resume room %s: %w: %q", id, ErrUnknownKind, kindName)
+		return fmt.Errorf("%w: %q", ErrUnknownKind, kindName)
 	}
 	r := &Handle{ID: id, Kind: kind, Key: key, host: h, gone: make(chan struct{})}
-	h.mu.Lock()
-	if h.stopping || h.rooms[id] != nil {
-		h.mu.Unlock()
-		return fmt.Errorf("resume room %s: it is open, or the host is stopping", id)
+	r.epoch.Store(uint64(epoch))
+	if err := h.place(r); err != nil {
+		return err
 	}
-	if _, taken := h.rooms[h.keys[address{kindName, key}]]; key != "" && taken {
-		h.mu.Unlock()
-		return fmt.Errorf("resume room %s: %w: %q", id, ErrKeyTaken, key)
-	}
-	h.add(r)
-	h.mu.Unlock()
 	done := make(chan error, 1)
 	r.runner.call(func(s *rooms.Shard, now time.Duration) {
 		err := errStuck // what remains if the game's code never comes back
@@ -102,7 +150,50 @@ func (h *Host) Resume(ctx context.Context, id rooms.ID, cold bool) error {
 	if err != nil {
 		r.runner.release(id) // it may still be taken over, behind our back
 		h.remove(id)
-		return fmt.Errorf("resume room %s: %w", id, err)
 	}
+	return err
+}
+
+// place enters a resumed room among the open ones.
+func (h *Host) place(r *Handle) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stopping || h.rooms[r.ID] != nil {
+		return errOpen
+	}
+	if _, taken := h.rooms[h.keys[address{r.Kind.Name, r.Key}]]; r.Key != "" && taken {
+		return fmt.Errorf("%w: %q", ErrKeyTaken, r.Key)
+	}
+	h.add(r)
 	return nil
+}
+
+// Epoch gives the epoch in which this host runs a room.
+func (h *Host) Epoch(id rooms.ID) (rooms.Epoch, bool) {
+	r, ok := h.Room(id)
+	if !ok {
+		return 0, false
+	}
+	return r.Epoch(), true
+}
+
+// Handles lists the rooms of this host.
+func (h *Host) Handles() []*Handle {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return slices.Collect(maps.Values(h.rooms))
+}
+
+// Prove has a room write to its journal: if it has another owner by now, it is told so.
+func (h *Host) Prove(id rooms.ID) {
+	if r, ok := h.Room(id); ok {
+		r.runner.call(func(s *rooms.Shard, _ time.Duration) { s.Prove(id) })
+	}
+}
+
+// Reseal has all rooms write their whole state, as after a fail-over of the journal's store (FAILOVER.md R2).
+func (h *Host) Reseal() {
+	for _, r := range h.runners {
+		r.call(func(s *rooms.Shard, _ time.Duration) { s.Reseal() })
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"tickover.dev/codec"
 	"tickover.dev/rooms"
 	"tickover.dev/rooms/memjournal"
 )
@@ -52,6 +53,29 @@ func TestTombstonesAreBounded(t *testing.T) {
 	}
 	if _, ok := h.Tomb("10"); !ok {
 		t.Error("a newer one is forgotten")
+	}
+}
+
+// What a journal was given by another version must be told from nonsense, and neither be taken for a result.
+func TestTombstonesAreVersioned(t *testing.T) {
+	end, err := epitaphOf(rooms.Ended{Why: "refused", Code: "bad_board", Result: []byte{7}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tomb, err := ReadTomb(end); err != nil || tomb.Why != "refused" || tomb.Code != "bad_board" || string(tomb.Result) != "\x07" {
+		t.Errorf("%+v, %v", tomb, err)
+	}
+	next, err := codec.Append(nil, &epitaph{Format: tombFormat + 1, Why: "ended"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadTomb(next); !errors.Is(err, errTombFormat) {
+		t.Errorf("the next version: %v", err)
+	}
+	for _, bad := range []string{"", "\x07", "\xc0", "\x81\xa1f", string(end[:len(end)-1])} {
+		if tomb, err := ReadTomb([]byte(bad)); err == nil {
+			t.Errorf("%q is read as %+v", bad, tomb)
+		}
 	}
 }
 

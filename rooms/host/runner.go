@@ -35,9 +35,11 @@ type runner struct {
 	turn     turn
 
 	// Owned by the goroutine that runs the shard.
-	shard *rooms.Shard
-	round inbox // what is being taken in, and how far
-	now   time.Duration
+	shard    *rooms.Shard
+	waiting  []rooms.Entry // for the batch before them to be answered
+	inFlight bool          // a batch is with the journal
+	round    inbox         // what is being taken in, and how far
+	now      time.Duration
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -138,8 +140,15 @@ func (r *runner) release(id rooms.ID) {
 	r.signal()
 }
 
-// append hands entries to the journal; the results come back through the inbox.
-func (r *runner) append(entries []rooms.Entry) {
+// append hands what waits to the journal, one batch at a time: a journal's costs are its round trips, so what comes up while one is
+// under way shares the next. A batch holds at most one entry of each room, as a room has at most one unresolved (FAILOVER.md R1).
+// The results come back through the inbox.
+func (r *runner) append() {
+	if r.inFlight || len(r.waiting) == 0 {
+		return
+	}
+	entries := r.waiting
+	r.waiting, r.inFlight = nil, true
 	r.host.config.Journal.Append(entries, func(results []rooms.Result) {
 		r.mu.Lock()
 		r.inbox.answered = append(r.inbox.answered, answered{entries, results})
@@ -169,6 +178,7 @@ func (r *runner) run() {
 	defer timer.Stop()
 	for {
 		r.now = r.clock()
+		r.shard.Unix = r.host.unix(r.shard.Unix)
 		r.takeIn()
 		wake := r.shard.Advance(r.now)
 		r.carryOut()
@@ -222,6 +232,7 @@ func (r *runner) takeIn() {
 	}
 	for b.nextAnswered < len(b.answered) {
 		a := &b.answered[b.nextAnswered]
+		r.inFlight = false
 		for b.nextResult < len(a.results) {
 			b.nextResult++
 			r.shard.TakeResult(&a.entries[b.nextResult-1], a.results[b.nextResult-1], r.now)
@@ -256,11 +267,8 @@ func (r *runner) carryOut() {
 	if len(out.Frames) > 0 {
 		r.host.config.Sink.Deliver(out.Frames)
 	}
-	if len(out.Appends) > 0 {
-		entries := make([]rooms.Entry, len(out.Appends))
-		copy(entries, out.Appends)
-		r.append(entries)
-	}
+	r.waiting = append(r.waiting, out.Appends...)
+	r.append()
 	for _, a := range out.Asks {
 		r.host.begin(func() { r.ask(a) })
 	}

@@ -2,6 +2,7 @@
 package journaltest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,14 @@ func Run(t *testing.T, make func(testing.TB) rooms.Journal) {
 		{"LoadAfterATrimmedClaimIsLost", loadTrimmed},
 		{"TombstoneEndsARoom", tombstone},
 		{"ResultsComeInOrder", resultsInOrder},
+		{"ResultsOfManyRoomsComeInOrder", manyRooms},
+		{"EmptyBatchIsAnswered", emptyBatch},
+		{"EntriesComeBackAsTheyWere", entriesComeBack},
+		{"LongJournalsAreLoadedWhole", loadLong},
+		{"ReleaseTrims", releaseTrims},
+		{"OldOwnerCannotBury", buryFenced},
+		{"TombstoneIsNoJournal", tombstoneIsGone},
+		{"EndedContextIsNoAnswer", endedContext},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.try(&suite{T: t, j: make(t), room: rooms.ID(fmt.Sprintf("%s-%d", c.name, time.Now().UnixNano()))})
@@ -230,6 +239,146 @@ func resultsInOrder(s *suite) {
 	for i, want := range []rooms.Outcome{rooms.Fenced, rooms.Gone, rooms.Confirmed} {
 		if got[i].Outcome != want {
 			s.Errorf("result %d is %s, want %s", i, got[i].Outcome, want)
+		}
+	}
+}
+
+// A batch of a shard is of many rooms, which a store may keep in many places.
+func manyRooms(s *suite) {
+	var create, second []rooms.Entry
+	for i := range 300 {
+		e := s.entry(5, 1, rooms.EntryCreate)
+		e.Room = rooms.ID(fmt.Sprintf("%s-%d", s.room, i))
+		if i%3 != 1 {
+			create = append(create, e)
+		}
+		e.Kind = rooms.EntryDelta
+		if i%3 == 0 {
+			e.ID.Tick = 2
+		}
+		second = append(second, e)
+	}
+	for i, r := range s.append(create...) {
+		if r.Outcome != rooms.Confirmed {
+			s.Fatalf("creation %d: %s (%v)", i, r.Outcome, r.Err)
+		}
+	}
+	want := [3]rooms.Outcome{rooms.Confirmed, rooms.Gone, rooms.Fenced}
+	for i, r := range s.append(second...) {
+		if r.Outcome != want[i%3] {
+			s.Fatalf("entry %d: %s (%v), want %s", i, r.Outcome, r.Err, want[i%3])
+		}
+	}
+}
+
+func emptyBatch(s *suite) { s.append() }
+
+// Bytes and numbers that a packing might mistake for something else, or cut.
+func entriesComeBack(s *suite) {
+	var every []byte
+	for i := range 512 {
+		every = append(every, byte(i))
+	}
+	wrote := []rooms.Entry{
+		{ID: rooms.EntryID{Epoch: 1 << 41, Tick: 1<<64 - 1}, Nonce: 1<<64 - 1, Kind: rooms.EntryCreate, Horizon: 1<<64 - 1, Body: every},
+		{ID: rooms.EntryID{Epoch: 1<<41 + 1, Tick: 1}, Kind: rooms.EntryDelta},
+		{ID: rooms.EntryID{Epoch: 1<<41 + 1, Tick: 1 << 60}, Nonce: 0x0d0a0d0a, Kind: rooms.EntryDelta, Horizon: 3, Body: []byte("\r\n$-1\r\n\x00")},
+	}
+	for i := range wrote {
+		wrote[i].Room = s.room
+		if i > 0 {
+			wrote[i].Prev = wrote[i-1].ID
+		}
+		s.want(wrote[i], rooms.Confirmed)
+	}
+	es := s.load(s.claim(0, 70))
+	if len(es) != len(wrote)+1 {
+		s.Fatalf("loaded %d entries, want %d", len(es), len(wrote)+1)
+	}
+	for i, want := range wrote {
+		got := es[i]
+		if !bytes.Equal(got.Body, want.Body) {
+			s.Errorf("body of %s is %q", want.ID, got.Body)
+		}
+		got.Body, want.Body = nil, nil
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			s.Errorf("entry %+v came back as %+v", want, got)
+		}
+	}
+	if claim := es[len(wrote)]; claim.Prev != wrote[len(wrote)-1].ID || claim.Room != s.room {
+		s.Errorf("the claim is %+v", claim)
+	}
+}
+
+// Whoever loads in parts must not lose or double what lies between two of them.
+func loadLong(s *suite) {
+	s.want(s.entry(5, 1, rooms.EntryCreate), rooms.Confirmed)
+	const last = 260
+	for tick := uint64(2); tick <= last; tick++ {
+		s.want(s.entry(5, tick, rooms.EntryDelta), rooms.Confirmed)
+	}
+	es := s.load(s.claim(5, 70))
+	if len(es) != last+1 {
+		s.Fatalf("loaded %d entries, want %d", len(es), last+1)
+	}
+	for i, e := range es[:last] {
+		if e.ID.Tick != uint64(i+1) {
+			s.Fatalf("entry %d is %s", i, e.ID)
+		}
+	}
+}
+
+func releaseTrims(s *suite) {
+	s.want(s.entry(5, 1, rooms.EntryCreate), rooms.Confirmed)
+	s.want(s.entry(5, 2, rooms.EntryDelta), rooms.Confirmed)
+	s.want(s.entry(5, 3, rooms.EntryRelease), rooms.Confirmed)
+	if es := s.load(s.claim(5, 70)); len(es) != 2 || es[0].Kind != rooms.EntryRelease {
+		s.Fatalf("loaded %+v", es)
+	}
+}
+
+// An owner that was replaced must not end what another plays on.
+func buryFenced(s *suite) {
+	s.want(s.entry(5, 1, rooms.EntryCreate), rooms.Confirmed)
+	epoch := s.claim(5, 70)
+	if err := s.j.Bury(s.Context(), s.room, 5, nil, time.Minute); !errors.Is(err, rooms.ErrClaimLost) {
+		s.Fatalf("bury by the old owner: %v", err)
+	}
+	s.want(s.entry(epoch, 2, rooms.EntrySnapshot), rooms.Confirmed)
+	if err := s.j.Bury(s.Context(), s.room, epoch, nil, time.Minute); err != nil {
+		s.Fatalf("bury by the owner: %v", err)
+	}
+}
+
+// What is left of a room is not a journal to anybody, and its name is not free while it is there.
+func tombstoneIsGone(s *suite) {
+	s.want(s.entry(5, 1, rooms.EntryCreate), rooms.Confirmed)
+	if err := s.j.Bury(s.Context(), s.room, 5, []byte("result"), time.Minute); err != nil {
+		s.Fatal(err)
+	}
+	if _, err := s.j.Top(s.Context(), s.room); !errors.Is(err, rooms.ErrGone) {
+		s.Errorf("top: %v", err)
+	}
+	if _, err := s.j.Load(s.Context(), s.room, 5); !errors.Is(err, rooms.ErrGone) {
+		s.Errorf("load: %v", err)
+	}
+	s.want(s.entry(5, 1, rooms.EntryCreate), rooms.Gone)
+	s.want(s.entry(1<<62, 1, rooms.EntryCreate), rooms.Gone)
+	s.want(s.entry(1<<62, 1, rooms.EntrySnapshot), rooms.Gone)
+}
+
+// Who asked and did not wait for the answer must not take it for one: neither gone nor lost.
+func endedContext(s *suite) {
+	s.want(s.entry(5, 1, rooms.EntryCreate), rooms.Confirmed)
+	ctx, cancel := context.WithCancel(s.Context())
+	cancel()
+	_, claim := s.j.Claim(ctx, s.room, 5, 70)
+	_, load := s.j.Load(ctx, s.room, 5)
+	_, top := s.j.Top(ctx, s.room)
+	bury := s.j.Bury(ctx, s.room, 5, nil, time.Minute)
+	for what, err := range map[string]error{"claim": claim, "load": load, "top": top, "bury": bury} {
+		if err == nil || errors.Is(err, rooms.ErrGone) || errors.Is(err, rooms.ErrClaimLost) {
+			s.Errorf("%s: %v", what, err)
 		}
 	}
 }

@@ -58,7 +58,10 @@ var _ rooms.Journal = (*Journal)(nil)
 var errLost = errors.New("memjournal: the answer was lost")
 
 // New makes an empty journal.
-func New() *Journal { return &Journal{now: time.Now, streams: map[rooms.ID]*stream{}} }
+func New() *Journal { return NewAt(time.Now) }
+
+// NewAt makes an empty journal with a clock of its own, as simulations need it.
+func NewAt(now func() time.Time) *Journal { return &Journal{now: now, streams: map[rooms.ID]*stream{}} }
 
 // SetFaults has f decide what happens to each entry from now on; nil: nothing. It is for tests.
 func (j *Journal) SetFaults(f func(rooms.Entry) Fault) {

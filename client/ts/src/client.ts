@@ -332,6 +332,7 @@ export class Client {
         return;
       }
       case "status": return this.#numbers.get(m.room)?.serverStatus(m, now);
+      case "clock": return this.#numbers.get(m.room)?.serverClock(m);
     }
   }
 

@@ -92,10 +92,11 @@ export interface Pong { type: "pong"; time: number; now: number }
 export interface Resend { type: "resend"; room: number; number: number }
 export interface StatusMessage { type: "status"; room: number; status: number; epoch: number; tick: number }
 export interface Gone { type: "gone"; id: string; why: string; result: unknown }
+export interface Clock { type: "clock"; room: number; tick: number; time: number }
 
 export type Reliable = GameEvent | Reply | RefusalMessage;
 export type InSection = StateValue | PrivateValue | Reliable;
-export type ServerMessage = Welcome | Joined | Left | TickHead | InSection | ErrorMessage | Pong | Resend | StatusMessage | Gone;
+export type ServerMessage = Welcome | Joined | Left | TickHead | InSection | ErrorMessage | Pong | Resend | StatusMessage | Gone | Clock;
 
 /** Whether a message belongs to the room of the tick before it. */
 export function isInSection(m: ServerMessage): m is InSection {
@@ -141,6 +142,7 @@ function read(f: Fields): ServerMessage {
     case 27: return { type: "resend", room: f.uint(), number: f.uint() };
     case 28: return { type: "status", room: f.uint(), status: f.uint(), epoch: f.uint(), tick: f.uint() };
     case 29: return { type: "gone", id: f.str(), why: f.str(), result: f.any() };
+    case 30: return { type: "clock", room: f.uint(), tick: f.uint(), time: f.uint() };
     default: throw new ProtocolError(`unknown message type ${type}`);
   }
 }

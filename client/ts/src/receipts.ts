@@ -39,13 +39,14 @@ export class Receipts {
   }
 
   /**
-   * A new connection: acknowledge afresh. After a snapshot the stream goes on behind `reliable` whatever was seen before.
+   * A new connection: acknowledge afresh, as a room that was rolled back may be before the last state that was seen. After a snapshot
+   * the stream goes on behind `reliable` whatever was seen before.
    * True when reliable messages were lost.
    */
   resume(reliable: number, snapshot: boolean): boolean {
     const lost = reliable > this.#reliable;
     if (lost || snapshot) this.#reliable = reliable;
-    this.#ackedReliable = this.#ackedState = 0;
+    this.#ackedReliable = this.#ackedState = this.#state = 0;
     this.#ackedAt = -Infinity;
     return lost;
   }

@@ -2,7 +2,7 @@ import { Backpressure, Interrupted, Refusal } from "./errors.js";
 import { Emitter, type Log } from "./emitter.js";
 import { Outbox, WINDOW } from "./outbox.js";
 import { encodeAck, encodeInput, encodeValue, Outcome } from "./protocol.js";
-import type { InSection, Joined, Reliable, StatusMessage, TickHead } from "./protocol.js";
+import type { Clock, InSection, Joined, Reliable, StatusMessage, TickHead } from "./protocol.js";
 import { Receipts } from "./receipts.js";
 
 /** Events of a room that nobody listens to yet are kept up to this number; then the oldest go. */
@@ -10,8 +10,11 @@ const HELD_EVENTS = 256;
 
 /** What a room is doing. "reconnecting": this client has no connection, the seat is kept. "paused": the room waits for its journal. */
 export type RoomStatus = "playing" | "paused" | "reconnecting" | "faulted" | "left";
-/** "resumed" and "snapshot" are moments, not states: play goes on, with nothing or with some events lost. */
-export type RoomNotice = RoomStatus | "resumed" | "snapshot";
+/**
+ * "resumed", "snapshot" and "rolledback" are moments, not states: play goes on, with nothing lost, with some events lost, or from an
+ * older state, so that what was shown behind `tick` is void.
+ */
+export type RoomNotice = RoomStatus | "resumed" | "snapshot" | "rolledback";
 
 export interface LeftInfo {
   /** "left" (asked for), "kicked", "ended", "grace", "closed", "unknown" or "session_lost". */
@@ -89,6 +92,7 @@ export class Room<State = unknown, Input = unknown, Events extends object = Reco
   #receipts: Receipts;
   #number: number | undefined; // this connection's short number of the room
   #shown = { epoch: 0, tick: 0 }; // of the newest state; older ones are not shown
+  #clock: Clock | undefined; // newest
   #stale = false; // the open section is older than what was shown
 
   /** @internal */
@@ -192,6 +196,14 @@ export class Room<State = unknown, Input = unknown, Events extends object = Reco
     this.#setStatus("playing", lost ? "snapshot" : "resumed");
   }
 
+  /**
+   * When a tick was or is due, in Unix milliseconds of the server's clock (see `Client.serverNow`), if the room goes on as it does now;
+   * undefined as long as that is not known, and in rooms of rate 0.
+   */
+  timeOf(tick: number): number | undefined {
+    return this.#clock && this.rate > 0 ? this.#clock.time + ((tick - this.#clock.tick) * 1000) / this.rate : undefined;
+  }
+
   /** @internal The connection is gone; everything is kept. */
   detach(): void {
     if (this.status === "left") return;
@@ -242,11 +254,18 @@ export class Room<State = unknown, Input = unknown, Events extends object = Reco
   /** @internal */
   serverStatus(m: StatusMessage, now: number): void {
     this.epoch = Math.max(this.epoch, m.epoch);
-    if (m.status === 2) this.#outbox.resendAll(now);
+    if (m.status === 2 || m.status === 4) this.#outbox.resendAll(now);
+    if (m.status === 4) this.tick = m.tick;
     if (m.status === 2) this.#setStatus("playing", "resumed");
+    else if (m.status === 4) this.#setStatus("playing", "rolledback");
     else if (m.status === 0) this.#notice("playing");
     else if (m.status === 1) this.#notice("paused");
     else if (m.status === 3) this.#notice("faulted");
+  }
+
+  /** @internal */
+  serverClock(m: Clock): void {
+    this.#clock = m;
   }
 
   /** @internal False when the server asks for an input that it had already acknowledged. */

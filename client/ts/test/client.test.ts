@@ -286,6 +286,30 @@ test("status messages pause, resume and resend", async () => {
   assert.deepEqual([notices, room.status, room.epoch], [["paused", "resumed"], "playing", 101]);
 });
 
+test("a room that is rolled back says so, and goes on with older ticks", async () => {
+  const { peer, room } = await play();
+  const notices: string[] = [];
+  room.on("status", (notice) => notices.push(notice));
+  room.send({ dx: 1 });
+  await peer.expect(4);
+  peer.say([28, 1, 4, 101, 3]);
+  assert.deepEqual((await peer.expect(4)).slice(0, 3), [4, 1, 1]);
+  assert.deepEqual([notices, room.status, room.epoch, room.tick], [["rolledback"], "playing", 101, 3]);
+  peer.say([19, 1, 101, 4, 0], [20, { x: 9 }]);
+  await eventually("the older tick", () => room.tick === 4);
+  assert.deepEqual(room.state, { x: 9 });
+});
+
+test("ticks have a time once the server has told it, also in its newest words", async () => {
+  const { peer, room } = await play();
+  assert.equal(room.timeOf(5), undefined);
+  peer.say([30, 1, 5, 1_795_000_000_000], [30, 9, 5, 1]);
+  await eventually("the time", () => room.timeOf(5) !== undefined);
+  assert.deepEqual([5, 6, 25, 0].map((tick) => room.timeOf(tick)! - 1_795_000_000_000), [0, 50, 1000, -250]);
+  peer.say([30, 1, 6, 1_795_000_000_470]);
+  await eventually("the new time", () => room.timeOf(6) === 1_795_000_000_470);
+});
+
 test("a resend request is honoured from its number", async () => {
   const { peer, room } = await play();
   for (const dx of [1, 2, 3]) room.send({ dx });

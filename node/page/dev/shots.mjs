@@ -151,11 +151,19 @@ async function board() {
   await shot(bo, "ttt-phone-over");
   await shot(ann, "ttt-won");
   for (const page of [ann, bo]) assert.equal(await page.getByTestId("overlay").isVisible(), false, "the board itself says that it is over");
+  assert.deepEqual([await ann.getByTestId("state").textContent(), await bo.getByTestId("state").textContent()], ["you won", "you lost"]);
   await ann.getByText("New board").click();
   await ann.getByText("Copy the link").waitFor();
 }
 
 async function start() {
+  const strange = await open(DESKTOP, "&name=ann", "#größe");
+  await strange.getByText("There can be no room “größe”").waitFor();
+  await shot(strange, "desktop-no-such-key");
+  await strange.getByTestId("play").click();
+  await strange.waitForFunction(() => window.tickover.room?.key === "lobby");
+  await strange.evaluate(() => (location.hash = "#two words"));
+  await strange.getByText("There can be no room “two words”").waitFor();
   fake.serve([{ name: "tictactoe", seats: 2 }]);
   const one = await open(DESKTOP, "");
   await one.getByTestId("ttt-play").waitFor();

@@ -13,8 +13,11 @@ export class Stats {
   #epoch = 0;
   #moves = 0;
 
-  /** True when a server has taken the room up again since the last call. */
-  update(client: Client, room: AnyRoom): boolean {
+  /**
+   * True when a server has taken the room up again since the last call. `result` is the game's, if it is over: then it is of no
+   * interest any more what room and connection do.
+   */
+  update(client: Client, room: AnyRoom, result = ""): boolean {
     const moved = this.#epoch !== 0 && room.epoch > this.#epoch;
     if (moved) this.#moves++;
     this.#epoch = Math.max(this.#epoch, room.epoch);
@@ -24,8 +27,8 @@ export class Stats {
     setText(byId("reconnects"), String(client.reconnects));
     const open = client.status.is === "open";
     const word = !open ? client.status.is : room.status === "reconnecting" ? "resuming" : room.status;
-    setText(byId("state"), word);
-    byId("light").className = open && room.status === "playing" ? "" : client.status.is === "closed" ? "bad" : "warn";
+    setText(byId("state"), result || word);
+    byId("light").className = result || (open && room.status === "playing") ? "" : client.status.is === "closed" ? "bad" : "warn";
     return moved;
   }
 }

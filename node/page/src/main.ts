@@ -4,7 +4,7 @@ import { Attract } from "./attract.js";
 import { byId, setText } from "./dom.js";
 import type { ArenaState } from "./games.js";
 import { Overlay } from "./overlay.js";
-import { hashOf, placeOf, preset, randomKey, socketURL, type Place } from "./place.js";
+import { complaintOf, hashOf, placeOf, preset, randomKey, socketURL, type Place } from "./place.js";
 import { servedKinds, showCards } from "./served.js";
 import { Board } from "./tictactoe.js";
 
@@ -164,6 +164,7 @@ class App {
     if (this.#client.status.is !== "closed") this.#overlay.hide();
     byId("hud").hidden = true;
     byId("start").hidden = false;
+    setText(byId("start-error"), complaintOf(location.hash));
     this.#attract.start();
     setText(byId("start-room"), this.#place.kind === "arena" ? this.#place.key : "lobby");
     setText(byId("ttt-play"), this.#invited() ? `Join ${this.#place.key}` : "Open a board");
@@ -177,10 +178,11 @@ class App {
 
   #hashChanged(): void {
     const place = placeOf(location.hash);
-    if (place.kind === this.#place.kind && place.key === this.#place.key) return;
+    const impossible = complaintOf(location.hash) !== "";
+    if (!impossible && place.kind === this.#place.kind && place.key === this.#place.key) return;
     this.#place = place;
-    if (this.#room) void this.#move(place);
-    else this.#showStart();
+    if (!this.#room) this.#showStart();
+    else void (impossible ? this.#leave() : this.#move(place));
   }
 
   async #copy(): Promise<void> {

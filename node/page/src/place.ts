@@ -18,17 +18,33 @@ export function preset(name: string): string {
   return new URLSearchParams(location.search).get(name) ?? "";
 }
 
-/** `#lobby` is an arena, `#ttt-lobby` a board. */
+/** What servers take as a room's key. */
+const KEY = /^[A-Za-z0-9._-]{1,64}$/;
+const SHOWN = 40;
+
+/** `#lobby` is an arena, `#ttt-lobby` a board. What cannot be a key is the lobby: see complaintOf. */
 export function placeOf(hash: string): Place {
+  const { kind, key } = written(hash);
+  return KEY.test(key) ? { kind, key } : { kind: "arena", key: "lobby" };
+}
+
+/** Says why the room that is named in the address cannot be, for people; "" if it can. */
+export function complaintOf(hash: string): string {
+  const { key } = written(hash);
+  if (key === "" || KEY.test(key)) return "";
+  const what = key.length > SHOWN ? `${key.slice(0, SHOWN)}…` : key;
+  return `There can be no room “${what}”: a room’s name in the link has 1 to 64 of the letters A to Z and a to z, digits, “-”, “_” and “.”.`;
+}
+
+function written(hash: string): Place {
   let key = hash.replace(/^#/, "");
   try {
     key = decodeURIComponent(key);
   } catch {
     // A stray percent sign is part of the name then.
   }
-  key = key.replace(/[^\p{L}\p{N}_-]/gu, "").slice(0, 32);
   if (key.startsWith(BOARD) && key.length > BOARD.length) return { kind: "tictactoe", key: key.slice(BOARD.length) };
-  return { kind: "arena", key: key || "lobby" };
+  return { kind: "arena", key };
 }
 
 export function hashOf(place: Place): string {

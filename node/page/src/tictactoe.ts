@@ -119,14 +119,20 @@ export class Board {
   }
 
   #clock(): void {
-    this.#stats.update(this.client, this.room);
     const state = this.room.state;
+    this.#stats.update(this.client, this.room, state && resultOf(state, this.room.seat));
     const clock = byId("clock");
     const running = state && !state.over && state.deadline > 0;
     const left = running ? Math.max(0, (state.deadline - state.now) / NS_PER_MS - (performance.now() - this.#arrivedAt)) : 0;
     setText(clock, running ? `${Math.ceil(left / 1000)}` : "");
     clock.classList.toggle("low", Boolean(running) && left < 5_000);
   }
+}
+
+/** How a game went for a seat, in the words of the strip at the bottom; "" while it is played. */
+export function resultOf(state: BoardState, seat: number): string {
+  if (!state.over) return "";
+  return state.winner === 0 ? "draw" : state.winner === seat ? "you won" : "you lost";
 }
 
 function drawn(mark: "x" | "o"): SVGSVGElement {
