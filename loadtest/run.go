@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	mathrand "math/rand/v2"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,15 +65,29 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	return r.settle(ctx), nil
 }
 
-// probe connects once, so that a wrong address is told at once and not by every bot.
+// probe connects once, so that a wrong address is told at once and not by every bot. Where nothing listens nothing is tried again.
 func (r *run) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	c, err := client.Dial(ctx, client.Config{URL: r.cfg.URL, Name: "probe", Log: r.cfg.Log, BackoffFirst: r.cfg.BackoffFirst})
-	if err != nil {
-		return err
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	var unreachable error // set by Dial's goroutine, which has ended when Dial returns an error
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err != nil && ctx.Err() == nil {
+			unreachable = fmt.Errorf("nothing answers at %s: %w", r.cfg.URL, err)
+			giveUp(unreachable)
+		}
+		return conn, err
 	}
-	return c.Close()
+	c, err := client.Dial(ctx, client.Config{URL: r.cfg.URL, Name: "probe", Log: r.cfg.Log, BackoffFirst: r.cfg.BackoffFirst, Dial: dial})
+	switch {
+	case err == nil:
+		return c.Close()
+	case unreachable != nil:
+		return unreachable
+	}
+	return err
 }
 
 func newRun(cfg Config) (*run, error) {

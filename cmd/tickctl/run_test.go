@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -61,10 +60,23 @@ func TestBadFlagsGetEveryComplaint(t *testing.T) {
 			t.Error(args, code)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	if code := run(ctx, []string{"soak", "--url=ws://127.0.0.1:1/", "--json"}, &out, &err); code != exitFault || !strings.Contains(out.String(), `"errors":1`) {
-		t.Error("nobody at home gives", code, out.String())
+}
+
+// TestClosedPortIsNamedAtOnce with its URL and the reason, whoever reads: a person the error, a script the object and the code.
+func TestClosedPortIsNamedAtOnce(t *testing.T) {
+	for _, args := range [][]string{nil, {"--json"}} {
+		var out, err strings.Builder
+		start := time.Now()
+		code := run(t.Context(), append([]string{"soak", "--url=ws://127.0.0.1:1/"}, args...), &out, &err)
+		if took := time.Since(start); code != exitFault || took > 2*time.Second {
+			t.Error("exit code", code, "after", took)
+		}
+		if said := err.String(); !strings.Contains(said, "connection refused") || !strings.Contains(said, "ws://127.0.0.1:1/") {
+			t.Errorf("nobody at home gives %q", said)
+		}
+		if args != nil && !strings.Contains(out.String(), `"errors":1`) {
+			t.Error(out.String())
+		}
 	}
 }
 
