@@ -58,6 +58,7 @@ type Member struct {
 	Rooms       int  // it owns
 	Connections int  // of players
 	Leaving     bool // it is being stopped: it takes nothing new
+	Left        bool // it has stopped in order: whatever it owned is free
 	Version     string
 }
 

@@ -98,6 +98,7 @@ type listing struct {
 	busy   bool
 	wants  OrderType     // OrderOwned or, when nothing was left, OrderForget
 	deadAt time.Duration // when it was first found dead
+	over   bool          // it was taken off the members
 }
 
 // Own tells which rooms this node runs, and in which epoch.
@@ -163,11 +164,22 @@ func (s *Sweep) mark(now time.Duration, w *Watch) {
 		}
 	}
 	for b, l := range s.lists {
-		if _, known := w.Member(b); b != s.me && !l.busy && (!known || !w.IsDead(b)) {
+		if _, known := w.Member(b); b != s.me && !l.busy && (known && !w.IsDead(b) || !known && l.over) {
 			delete(s.lists, b) // it lives after all, or is forgotten
 		}
 	}
 }
+
+// Suspect has the rooms of a boot looked at that the directory names, and that is no member: it may have died between entering a
+// room and telling of itself.
+func (s *Sweep) Suspect(b Boot, now time.Duration, w *Watch) {
+	if _, known := w.Member(b); !known && w.IsDead(b) && s.lists[b] == nil && len(s.lists) < maxSuspects {
+		s.lists[b] = &listing{due: now, wants: OrderOwned, deadAt: now}
+	}
+}
+
+// maxSuspects bounds the boots that are looked at on a suspicion.
+const maxSuspects = 64
 
 func (p *pursuit) order() Order {
 	t := [...]OrderType{stageAsk: OrderTop, stageClaim: OrderClaim, stageRaise: OrderRaise, stageProve: OrderProve, stageRemove: OrderRemove}[p.stage]
@@ -217,13 +229,13 @@ func (s *Sweep) step(p *pursuit, a Answer, w *Watch, own Own) {
 
 // judge decides by the top of its journal what a room needs.
 func (s *Sweep) judge(p *pursuit, a Answer, w *Watch, own Own) {
-	if errors.Is(a.Err, rooms.ErrGone) {
-		p.stage = stageRemove
-		return
-	}
 	owner := BootOf(a.Top.Nonce)
 	_, have := own.Epoch(p.record.Room)
-	switch {
+	switch gone := errors.Is(a.Err, rooms.ErrGone); {
+	case gone && have: // it is just being opened
+		s.done(p)
+	case gone:
+		p.stage = stageRemove
 	case owner == s.me && have:
 		s.done(p)
 	case owner == s.me || w.IsDead(owner):
@@ -259,7 +271,7 @@ func (s *Sweep) listed(a Answer, now time.Duration, w *Watch, own Own) {
 		s.compare(a.Records, now, own)
 		return
 	case a.Order.Type == OrderForget:
-		l.wants = OrderOwned // it is a member until the next heartbeat
+		l.wants, l.over = OrderOwned, true // it is a member until the next heartbeat
 		return
 	case len(a.Records) == 0:
 		l.wants, l.due = OrderForget, now

@@ -9,7 +9,7 @@ import (
 // clock, in which all of this node's reads were answered. A node that was frozen, or cut off from the store, learns nothing from
 // the time it missed; else it would declare everybody dead when it comes back.
 //
-//	       a new counter              a lease without one, or an obituary
+//	       a new counter              a lease without one, an obituary, or it has left
 //	living ◄────────────► living ──────────────────────────────────────► dead
 //	   ▲                                                                  │
 //	   └──────────────────────────── a new counter ───────────────────────┘
@@ -90,7 +90,7 @@ func (w *Watch) IsDead(b Boot) bool {
 		return w.last-w.good >= w.lease
 	}
 	s := w.seen[b]
-	return s.buried || w.last-s.since >= w.lease
+	return s.buried || w.member(b).Left || w.last-s.since >= w.lease
 }
 
 // Living gives the members that are not judged dead, by boot.
