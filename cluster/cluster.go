@@ -129,6 +129,21 @@ func (c *Cluster) Sight() *Sight { return c.seen.Load() }
 // Stats gives the counters.
 func (c *Cluster) Stats() *Stats { return &c.stats }
 
+// Member is what this node tells of itself, as it was configured.
+func (c *Cluster) Member() Member { return c.config.Self }
+
+// Beats reports whether a member was seen to beat since this node looks, rather than only to have beaten before.
+func (c *Cluster) Beats(b Boot) bool {
+	beats := make(chan bool, 1)
+	c.do(func() { beats <- c.watch.Beats(b) })
+	select {
+	case yes := <-beats:
+		return yes
+	case <-c.done:
+		return false
+	}
+}
+
 // Self is the boot of this node.
 func (c *Cluster) Self() Boot { return c.config.Self.Boot }
 

@@ -316,7 +316,7 @@ func (n *node) load(o cluster.Order, epoch rooms.Epoch, nonce uint64) {
 		entries, err := w.journal.Load(context.Background(), id, epoch)
 		return func() {
 			if err == nil {
-				err = n.shard.Adopt(id, &w.kind, epoch, nonce, entries, true, w.now)
+				err = n.shard.Adopt(id, &w.kind, epoch, nonce, entries, func(rooms.Node) bool { return true }, w.now)
 				if err != nil {
 					w.fail("adopt %s: %v", id, err)
 				}

@@ -33,6 +33,7 @@ type sighting struct {
 	beat   uint64
 	since  time.Duration // when the counter was first seen at beat, or this node's sight was last lost
 	buried bool          // an obituary came
+	beats  bool          // it was seen to change
 }
 
 // NewWatch makes the watch of a node. A lease is several heartbeats long.
@@ -60,7 +61,7 @@ func (w *Watch) Take(members []Member, sent, answered time.Duration) {
 			w.seen[m.Boot] = s
 		}
 		if s.beat != m.Beat {
-			*s = sighting{beat: m.Beat, since: sent}
+			*s = sighting{beat: m.Beat, since: sent, beats: true}
 		}
 	}
 	for b := range w.seen {
@@ -121,6 +122,12 @@ func (w *Watch) Member(b Boot) (Member, bool) {
 		return *m, true
 	}
 	return Member{}, false
+}
+
+// Beats reports whether a member's counter was seen to change: it lives, or did since this node looks.
+func (w *Watch) Beats(b Boot) bool {
+	s := w.seen[b]
+	return s != nil && s.beats
 }
 
 // Sighted reports whether the newest read of the members was answered: else this node is cut off from the store.

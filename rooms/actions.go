@@ -45,7 +45,7 @@ func (c *core) reject(index int, code, why string) {
 	case Joined:
 		c.refused[index] = true
 		if !p.Bot {
-			c.note(Note{Type: NoteRefused, Session: p.Session, Gen: p.Gen, Request: p.Number, Seat: p.Seat, Code: code, Why: why})
+			c.note(Note{Type: NoteRefused, Node: p.Node, Session: p.Session, Gen: p.Gen, Request: p.Number, Seat: p.Seat, Code: code, Why: why})
 		}
 		c.vacate(p.Seat)
 	case Created:
@@ -70,7 +70,7 @@ func (c *core) answer(p pend, code, why string, value []byte) {
 }
 
 func (c *core) answerSignal(p pend, code, why string, value []byte) {
-	c.signals = append(c.signals, Note{Type: NoteSignal, Request: p.Ticket, Code: code, Why: why, Result: value})
+	c.signals = append(c.signals, Note{Type: NoteSignal, Node: p.Node, Request: p.Ticket, Code: code, Why: why, Result: value})
 	c.dirty = true
 }
 
@@ -174,7 +174,7 @@ func (c *core) giveUp(seat Seat, s *seatState, o *seatOut) {
 	o.ring = ring{}
 	s.Acked = s.Issued
 	if s.Connected && !s.Lost {
-		c.note(Note{Type: NoteOverflow, Session: s.Session, Gen: s.Gen, Seat: seat})
+		c.note(Note{Type: NoteOverflow, Node: s.Node, Session: s.Session, Gen: s.Gen, Seat: seat})
 	}
 	s.Lost, c.dirty = true, true
 }

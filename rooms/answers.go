@@ -8,9 +8,9 @@ import (
 
 // This file is what a shard does with its journal's answers.
 
-// Adopt takes over a room from its journal, with the claim that was made for it. cold says that its players' connections are gone.
-// It refuses a journal that is corrupt (ErrCorrupt), or whose state the kind cannot read.
-func (s *Shard) Adopt(id ID, kind *Kind, epoch Epoch, nonce uint64, entries []Entry, cold bool, now time.Duration) error {
+// Adopt takes over a room from its journal, with the claim that was made for it. gone says of which nodes no connection is left: their
+// players are dropped (FAILOVER.md R16); nil: of none. It refuses a journal that is corrupt (ErrCorrupt), or whose state the kind cannot read.
+func (s *Shard) Adopt(id ID, kind *Kind, epoch Epoch, nonce uint64, entries []Entry, gone func(Node) bool, now time.Duration) error {
 	if s.rooms[id] != nil {
 		return fmt.Errorf("rooms: room %s is on this shard already", id)
 	}
@@ -23,7 +23,7 @@ func (s *Shard) Adopt(id ID, kind *Kind, epoch Epoch, nonce uint64, entries []En
 	c.broken, c.rosterEpoch = s.broken, epoch
 	c.adopting = true
 	s.rooms[id] = c // for Dispossess
-	err = s.restore(c, saved, cold, now)
+	err = s.restore(c, saved, gone, now)
 	c.adopting = false
 	if err != nil {
 		s.forget(c)
@@ -46,11 +46,13 @@ func (s *Shard) TakeLoaded(room ID, epoch Epoch, nonce uint64, entries []Entry, 
 		s.lose(c, err)
 		return
 	}
-	if err == nil {
+	if epoch != 0 {
 		c.epoch, c.nonce, c.rosterEpoch = epoch, nonce, epoch // ours, whatever it holds: it may have to be buried
+	}
+	if err == nil {
 		var from saved
 		if from, err = replay(entries); err == nil {
-			err = s.restore(c, from, false, now)
+			err = s.restore(c, from, nil, now)
 		}
 	}
 	if err != nil {
@@ -250,7 +252,7 @@ func (s *Shard) unpause(c *core) bool {
 // showStatus tells of a room's condition. It shows nothing of its state.
 func (s *Shard) showStatus(c *core, st Status) {
 	f := newFrame()
-	f.Room, f.Epoch, f.Tick, f.Status = c.id, c.last.Epoch, c.last.Tick, st
+	f.Room, f.Epoch, f.Tick, f.Status, f.To = c.id, c.last.Epoch, c.last.Tick, st, c.audience()
 	s.Out.Frames = append(s.Out.Frames, f)
 }
 

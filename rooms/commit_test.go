@@ -316,7 +316,7 @@ func TestCorruptJournalsAreRefused(t *testing.T) {
 		"nothing": func([]Entry) []Entry { return nil },
 	} {
 		r.stored = good
-		if err := newRig(t).s.Adopt("r", c.kind, 2, 6, spoil(slices.Clone(good)), false, r.now); !errors.Is(err, ErrCorrupt) {
+		if err := newRig(t).s.Adopt("r", c.kind, 2, 6, spoil(slices.Clone(good)), nil, r.now); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%s: %v, want ErrCorrupt", name, err)
 		}
 	}

@@ -33,7 +33,9 @@ type core struct {
 	// Waiting for the next step.
 	mail window
 
-	rosterStale bool // the seats changed, see place.callRoll
+	rosterStale   bool   // the seats changed, see place.callRoll
+	audienceStale bool   // the connections changed, see audience
+	nodes         []Node // that have connected players, as audience found them
 
 	// Shown with the next entry.
 	outs    Seats[seatOut]
@@ -70,6 +72,7 @@ type place struct {
 type rosterSeat struct {
 	seat    Seat
 	session string
+	node    Node
 	gen     uint64
 }
 
@@ -79,7 +82,7 @@ func (c *core) callRoll() {
 	c.rosterEpoch, c.rosterTick = c.epoch, c.h.Tick
 	for seat, s := range c.h.Seats.All() {
 		if !s.Bot {
-			c.roster = append(c.roster, rosterSeat{seat, s.Session, s.Gen})
+			c.roster = append(c.roster, rosterSeat{seat, s.Session, s.Node, s.Gen})
 		}
 	}
 }
@@ -89,8 +92,9 @@ func (c *core) farewell(why string) *Frame {
 	f := newFrame()
 	f.Room, f.Epoch, f.Tick, f.Status = c.id, c.rosterEpoch, c.rosterTick, StatusFaulted
 	for _, r := range c.roster {
-		n := Note{Type: NoteLeft, Session: r.session, Gen: r.gen, Seat: r.seat, Why: why}
-		f.Seats = append(f.Seats, SeatPart{Seat: r.seat, Session: r.session, Notes: []Note{n}})
+		n := Note{Type: NoteLeft, Node: r.node, Session: r.session, Gen: r.gen, Seat: r.seat, Why: why}
+		f.Seats = append(f.Seats, SeatPart{Seat: r.seat, Session: r.session, Node: r.node, Notes: []Note{n}})
+		f.sendTo(r.node)
 	}
 	return f
 }
@@ -241,6 +245,10 @@ func (c *core) take(p pend) {
 		c.takeInput(p)
 	case Signal:
 		c.takeSignal(p)
+	case eventRoster:
+		c.takeRoster(p)
+	case eventNodeGone:
+		c.dropOf(func(s *seatState) bool { return s.Node == p.Node })
 	}
 }
 
@@ -259,9 +267,9 @@ func (c *core) takeInput(p pend) {
 	if c.kind.Durability == Periodic { // what this session knows may have been rolled back
 		switch {
 		case s == nil:
-			c.note(Note{Type: NoteGone, Session: p.Session, Gen: p.Gen, Seat: p.Seat, Why: "unknown"})
+			c.note(Note{Type: NoteGone, Node: p.Node, Session: p.Session, Gen: p.Gen, Seat: p.Seat, Why: "unknown"})
 		case s.Session == p.Session && p.Gen > s.Gen:
-			c.note(Note{Type: NoteOverflow, Session: p.Session, Gen: p.Gen, Seat: p.Seat})
+			c.note(Note{Type: NoteOverflow, Node: p.Node, Session: p.Session, Gen: p.Gen, Seat: p.Seat})
 		}
 	}
 	if s == nil || s.Bot || s.Session != p.Session || s.Run != p.Run {
@@ -304,7 +312,7 @@ func (c *core) askAgain(seat Seat, from uint64) {
 func (c *core) takeSignal(p pend) {
 	if p.ID != "" {
 		if slices.Contains(c.h.Signals, p.ID) {
-			c.signals = append(c.signals, Note{Type: NoteSignal, Request: p.Ticket, Code: "duplicate", Why: "this signal was delivered before"})
+			c.signals = append(c.signals, Note{Type: NoteSignal, Node: p.Node, Request: p.Ticket, Code: "duplicate", Why: "this signal was delivered before"})
 			c.dirty = true
 			return
 		}
@@ -329,7 +337,7 @@ func (c *core) settle() {
 	for seat, s := range c.h.Seats.All() { // the game refused the room's creation: nobody has been here
 		if o := c.out(seat); !s.Bot {
 			o.notes = append(o.notes[:0], Note{
-				Type: NoteRefused, Session: s.Session, Gen: s.Gen, Request: s.Request, Code: c.refusal.Code, Why: c.refusal.Why,
+				Type: NoteRefused, Node: s.Node, Session: s.Session, Gen: s.Gen, Request: s.Request, Code: c.refusal.Code, Why: c.refusal.Why,
 			})
 		}
 		c.vacate(seat)
@@ -339,7 +347,7 @@ func (c *core) settle() {
 // noteSeated tells a session that it has its seat, and has a whole state sent to it.
 func (c *core) noteSeated(t NoteType, seat Seat, gen, request uint64) {
 	s := c.h.Seats.Get(seat)
-	c.note(Note{Type: t, Session: s.Session, Gen: gen, Request: request, Seat: seat, Resumed: true, Reliable: s.Acked, Applied: s.Applied})
+	c.note(Note{Type: t, Node: s.Node, Session: s.Session, Gen: gen, Request: request, Seat: seat, Resumed: true, Reliable: s.Acked, Applied: s.Applied})
 	o := c.out(seat)
 	o.whole, o.ring.shown = true, s.Acked
 }

@@ -49,20 +49,21 @@ func (s *Shard) turnAway(c *core, p pend, e Ended) {
 	code, why := e.refusal(c.refusal)
 	f := newFrame()
 	f.Room, f.Epoch, f.Tick = c.id, c.last.Epoch, c.last.Tick
-	n := Note{Session: p.Session, Gen: p.Gen, Code: code, Why: why}
+	n := Note{Node: p.Node, Session: p.Session, Gen: p.Gen, Code: code, Why: why}
 	switch p.Type {
 	case Joined:
 		n.Type, n.Request = NoteRefused, p.Number
 	case Returned:
 		n.Type, n.Seat, n.Request, n.Code, n.Why, n.Result = NoteGone, p.Seat, p.Ticket, "", e.Why, e.Result
 	case Signal:
-		f.Answers = append(f.Answers, Note{Type: NoteSignal, Request: p.Ticket, Code: code, Why: why})
+		f.Answers = append(f.Answers, Note{Type: NoteSignal, Node: p.Node, Request: p.Ticket, Code: code, Why: why})
 	default:
 		f.Release()
 		return
 	}
+	f.sendTo(p.Node)
 	if p.Type != Signal {
-		f.Seats = append(f.Seats, SeatPart{Session: p.Session, Notes: []Note{n}})
+		f.Seats = append(f.Seats, SeatPart{Session: p.Session, Node: p.Node, Notes: []Note{n}})
 	}
 	s.Out.Frames = append(s.Out.Frames, f)
 }

@@ -1,6 +1,7 @@
 package rooms
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +23,10 @@ type Frame struct {
 
 	Answers []Note // to signals
 
+	// To lists the nodes that the frame is for: those of connected players, and of whoever gets an answer. In no order, without
+	// doubles; shared with other frames, so never to be changed.
+	To []Node
+
 	buf   []byte
 	spans []span // of the seats' parts in buf, as it may move while it grows
 	refs  atomic.Int32
@@ -34,6 +39,7 @@ type span struct{ from, to int }
 type SeatPart struct {
 	Seat     Seat
 	Session  string
+	Node     Node   // where the session is connected
 	Applied  uint64 // last input number of the seat's run that was applied or refused
 	Run      uint32
 	Private  []byte // msgpack; nil if unchanged
@@ -42,6 +48,16 @@ type SeatPart struct {
 	Last     uint64 // number of the newest reliable message ever sent to this seat
 	Resend   uint64 // not 0: a gap was seen, inputs are wanted again from this number
 	Notes    []Note // what became of requests of this seat, in order
+}
+
+// Node is where a session is connected: one run of a server process. 0 is the only one there is, in a program that knows of no others.
+type Node uint32
+
+// sendTo adds a node to those that the frame is for.
+func (f *Frame) sendTo(n Node) {
+	if !slices.Contains(f.To, n) {
+		f.To = append(slices.Clip(f.To), n) // clipped: the rest of the array is others'
+	}
 }
 
 // NoteType says what a Note is about.
@@ -61,6 +77,7 @@ const (
 // Note answers a request of a session or tells it of a change of its seat.
 type Note struct {
 	Type     NoteType
+	Node     Node // where the session, or whoever waits for a signal's answer, is
 	Session  string
 	Gen      uint64 // the connection generation that asked
 	Request  uint64

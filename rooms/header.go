@@ -44,6 +44,7 @@ type seatState struct {
 	Request   uint64        `msgpack:"q"` // of the join
 	Issued    uint64        `msgpack:"m"` // number of the newest reliable message
 	Acked     uint64        `msgpack:"k"` // up to here reliable messages are acknowledged, or given up
+	Node      Node          `msgpack:"w"` // where the session is connected, or was last
 	Lost      bool          `msgpack:"l"` // messages were given up that the session does not know of yet: it is sent none until it returns
 }
 
@@ -103,6 +104,7 @@ type pend struct {
 	Name    string // of the player, timer, signal, job
 	Why     string
 	Body    []byte
+	Node    Node // where it comes from
 	Bot     bool
 	Ticket  uint64 // of a signal: where its answer goes
 	Tries   uint8  // steps with it that panicked

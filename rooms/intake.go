@@ -17,16 +17,18 @@ import (
 type MailType uint8
 
 const (
-	MailCreate  MailType = iota + 1 // a new room; Kind, Name (its key), Body (options)
-	MailJoin                        // Session, Gen, Run, Number (request), Player, Body (what Admit gave)
-	MailReturn                      // Seat, Session, Gen, Run, Number (last reliable message seen)
-	MailDrop                        // Seat, Session, Gen
-	MailLeave                       // Seat, Session, Gen, Number (request)
-	MailInput                       // Seat, Session, Gen, Run, Number, Body
-	MailAck                         // Seat, Session, Gen, Number
-	MailSignal                      // ID, Name, Body, Ticket
-	MailDone                        // Number (of the job), Name, Why, Body
-	MailRelease                     // give the room up: a last entry, then Ended with Kept
+	MailCreate   MailType = iota + 1 // a new room; Kind, Name (its key), Body (options)
+	MailJoin                         // Session, Gen, Run, Number (request), Player, Body (what Admit gave)
+	MailReturn                       // Seat, Session, Gen, Run, Number (last reliable message seen)
+	MailDrop                         // Seat, Session, Gen
+	MailLeave                        // Seat, Session, Gen, Number (request)
+	MailInput                        // Seat, Session, Gen, Run, Number, Body
+	MailAck                          // Seat, Session, Gen, Number
+	MailSignal                       // ID, Name, Body, Ticket
+	MailDone                         // Number (of the job), Name, Why, Body
+	MailRelease                      // give the room up: a last entry, then Ended with Kept
+	MailRoster                       // Body (what AppendRoster made): all of Node's sessions with a connection in the room
+	MailNodeGone                     // Node is no more: its sessions are dropped
 )
 
 // Mail is one thing that reaches a room from outside. Body is copied when it is taken.
@@ -35,6 +37,7 @@ type Mail struct {
 	Room    ID
 	Seat    Seat
 	Session string
+	Node    Node // the sender's
 	Gen     uint64
 	Run     uint32
 	Number  uint64
@@ -54,6 +57,7 @@ var ErrMailboxFull = errors.New("rooms: mailbox full")
 
 var eventOf = [...]EventType{
 	MailJoin: Joined, MailReturn: Returned, MailDrop: Dropped, MailLeave: Left, MailInput: Input, MailSignal: Signal, MailDone: Done,
+	MailRoster: eventRoster, MailNodeGone: eventNodeGone,
 }
 
 // Take gives one piece of mail to its room. ErrMailboxFull and ErrGone (no such room on this shard) refuse it.
@@ -73,7 +77,7 @@ func (s *Shard) Take(m *Mail, now time.Duration) error {
 	case MailRelease:
 		s.release(c, now)
 		return nil
-	case MailCreate, MailJoin, MailReturn, MailDrop, MailLeave, MailInput, MailSignal, MailDone:
+	case MailCreate, MailJoin, MailReturn, MailDrop, MailLeave, MailInput, MailSignal, MailDone, MailRoster, MailNodeGone:
 	default:
 		return fmt.Errorf("rooms: mail of type %d", m.Type)
 	}
@@ -81,7 +85,7 @@ func (s *Shard) Take(m *Mail, now time.Duration) error {
 	limit := maxMailbox
 	switch m.Type {
 	case MailInput, MailSignal:
-	case MailDrop:
+	case MailDrop, MailRoster, MailNodeGone:
 		limit += 8 * maxSeats // a drop that is lost is a seat that nobody gives up; there are few, each ends a connection
 	default:
 		limit += maxSeats
@@ -94,7 +98,7 @@ func (s *Shard) Take(m *Mail, now time.Duration) error {
 		why = "left"
 	}
 	c.mail.add(pend{
-		Type: eventOf[m.Type], Seat: m.Seat, Session: m.Session, Gen: m.Gen, Run: m.Run, Number: m.Number,
+		Type: eventOf[m.Type], Seat: m.Seat, Session: m.Session, Gen: m.Gen, Run: m.Run, Number: m.Number, Node: m.Node,
 		ID: s.idOf(m, c), Name: clip(cmp.Or(m.Name, m.Player.Name)), Why: why, Body: m.Body, Ticket: m.Ticket,
 	})
 	if c.kind.RateHz == 0 {
@@ -170,7 +174,7 @@ func (s *Shard) setAlarm(c *core) {
 
 // Refusal makes the frame that answers mail which Take refused, or nil if it needs no answer.
 func Refusal(m *Mail, err error) *Frame {
-	n := Note{Session: m.Session, Gen: m.Gen, Request: m.Number, Seat: m.Seat}
+	n := Note{Node: m.Node, Session: m.Session, Gen: m.Gen, Request: m.Number, Seat: m.Seat}
 	gone := errors.Is(err, ErrGone)
 	switch {
 	case m.Type == MailJoin && gone:
@@ -187,18 +191,20 @@ func Refusal(m *Mail, err error) *Frame {
 			n.Request = 0
 		}
 	case m.Type == MailSignal:
-		n = Note{Type: NoteSignal, Request: m.Ticket, Code: netcode.CodeRoomEnded, Why: "the room has ended"}
+		n = Note{Type: NoteSignal, Node: m.Node, Request: m.Ticket, Code: netcode.CodeRoomEnded, Why: "the room has ended"}
 		if !gone {
 			n.Code, n.Why = netcode.CodeOverloaded, "the room takes nothing just now"
 		}
 		f := newFrame()
 		f.Room, f.Answers = m.Room, append(f.Answers, n)
+		f.sendTo(m.Node)
 		return f
 	default:
 		return nil
 	}
 	f := newFrame()
 	f.Room = m.Room
-	f.Seats = append(f.Seats, SeatPart{Seat: m.Seat, Session: m.Session, Notes: []Note{n}})
+	f.Seats = append(f.Seats, SeatPart{Seat: m.Seat, Session: m.Session, Node: m.Node, Notes: []Note{n}})
+	f.sendTo(m.Node)
 	return f
 }

@@ -23,6 +23,10 @@ func (c *core) frame() *Frame {
 	}
 	f.Answers = append(f.Answers, c.signals...)
 	c.signals = c.signals[:0]
+	f.To = c.audience()
+	for i := range f.Answers {
+		f.sendTo(f.Answers[i].Node)
+	}
 	public := c.framePublic(f)
 	for i := 0; i < c.outs.Len(); i++ {
 		seat, o := c.outs.At(i)
@@ -91,7 +95,7 @@ func (c *core) frameSeat(f *Frame, seat Seat, o *seatOut, public int) {
 	p := SeatPart{Seat: seat, Resend: o.resend, Notes: o.notes}
 	reliable := span{len(f.buf), len(f.buf)}
 	if s != nil {
-		p.Session, p.Applied, p.Run = s.Session, s.Applied, s.Run
+		p.Session, p.Node, p.Applied, p.Run = s.Session, s.Node, s.Applied, s.Run
 		p.Last = s.Issued
 		for _, m := range o.ring.after(max(o.ring.shown, s.Acked)) {
 			if s.Lost {
@@ -104,6 +108,9 @@ func (c *core) frameSeat(f *Frame, seat Seat, o *seatOut, public int) {
 			o.ring.shown = m.Number
 		}
 		reliable.to = len(f.buf)
+	}
+	for i := range p.Notes {
+		f.sendTo(p.Notes[i].Node)
 	}
 	f.Seats = append(f.Seats, p)
 	f.spans = append(f.spans, private, reliable)
@@ -137,7 +144,7 @@ func (c *core) noteEnd() {
 			continue
 		}
 		o := c.out(seat)
-		o.notes = append(o.notes, Note{Type: NoteLeft, Session: s.Session, Gen: s.Gen, Seat: seat, Why: c.h.Why, Result: c.h.Result})
+		o.notes = append(o.notes, Note{Type: NoteLeft, Node: s.Node, Session: s.Session, Gen: s.Gen, Seat: seat, Why: c.h.Why, Result: c.h.Result})
 	}
 }
 
@@ -159,7 +166,7 @@ func (c *core) resendAll() {
 		o := c.out(seat)
 		o.whole, o.ring.shown = true, s.Acked
 		if s.Lost && s.Connected { // it may not have been told
-			c.note(Note{Type: NoteOverflow, Session: s.Session, Gen: s.Gen, Seat: seat})
+			c.note(Note{Type: NoteOverflow, Node: s.Node, Session: s.Session, Gen: s.Gen, Seat: seat})
 		}
 	}
 }

@@ -70,21 +70,21 @@ func (c *core) requeue() {
 // restoring is what opRestore resumes from.
 type restoring struct {
 	from saved
-	cold bool
+	gone func(Node) bool
 }
 
 // restore resumes a room, guarded as every call of its game is: Migrate may fail, panic, or never return.
-func (s *Shard) restore(c *core, from saved, cold bool, now time.Duration) error {
-	c.restoring = restoring{from, cold}
+func (s *Shard) restore(c *core, from saved, gone func(Node) bool, now time.Duration) error {
+	c.restoring = restoring{from, gone}
 	s.run(c, now, opRestore)
 	err := c.fault
 	c.fault, c.faultStack, c.restoring = nil, nil, restoring{}
 	return err
 }
 
-// resume takes over a saved state: the room goes on behind everything that was ever shown of it. cold means that no session is
-// connected any more, as after a restart of the node.
-func (c *core) resume(s saved, cold bool) error {
+// resume takes over a saved state: the room goes on behind everything that was ever shown of it. gone says of which nodes no session is
+// connected any more; see Adopt.
+func (c *core) resume(s saved, gone func(Node) bool) error {
 	game := c.kind.make()
 	if err := game.restore(s.state[:s.game], s.version, c.kind.Version); err != nil {
 		return err
@@ -100,7 +100,7 @@ func (c *core) resume(s saved, cold bool) error {
 	if c.kind.RateHz > 0 && !c.broken.horizonIgnored { // jump over ticks that may have been shown; nothing happened in them
 		c.skipTo(s.horizon)
 	}
-	c.rosterStale = true
+	c.rosterStale, c.audienceStale = true, true
 	c.outs.Clear()
 	for _, row := range s.rings {
 		seat := c.h.Seats.Get(row.Seat)
@@ -128,8 +128,8 @@ func (c *core) resume(s saved, cold bool) error {
 		c.rollBack()
 	}
 	c.resendAll()
-	if cold {
-		c.dropAll()
+	if gone != nil {
+		c.dropGone(gone)
 	}
 	return nil
 }
@@ -153,10 +153,10 @@ func (c *core) rollBack() {
 	}
 }
 
-// dropAll tells the game of every player whose connection died with the node.
-func (c *core) dropAll() {
+// dropGone has the next step tell the game of every player whose connection died with its node.
+func (c *core) dropGone(gone func(Node) bool) {
 	for seat, s := range c.h.Seats.All() {
-		if !s.Bot && s.Connected {
+		if !s.Bot && s.Connected && gone(s.Node) {
 			c.mail.add(pend{Type: Dropped, Seat: seat, Session: s.Session, Gen: s.Gen})
 		}
 	}

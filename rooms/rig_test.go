@@ -236,7 +236,7 @@ func (r *rig) moved(kind *Kind, cold bool) (*rig, error) {
 	last := r.stored[len(r.stored)-1]
 	claim := Entry{Room: "r", ID: EntryID{Epoch: last.ID.Epoch + 1}, Prev: last.ID, Nonce: 6, Kind: EntryClaim}
 	next.stored = append(slices.Clone(r.stored), claim)
-	err := next.s.Adopt("r", kind, claim.ID.Epoch, 6, next.stored, cold, next.now)
+	err := next.s.Adopt("r", kind, claim.ID.Epoch, 6, next.stored, func(Node) bool { return cold }, next.now)
 	next.carryOut()
 	return next, err
 }

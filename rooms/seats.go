@@ -29,9 +29,9 @@ func (c *core) takeJoin(p pend) {
 	c.h.NextSeat++
 	p.Seat = c.h.NextSeat
 	c.h.Seats.Put(p.Seat, seatState{
-		Session: p.Session, Gen: p.Gen, ID: p.ID, Name: p.Name, Connected: true, Run: p.Run, Request: p.Number,
+		Session: p.Session, Gen: p.Gen, ID: p.ID, Name: p.Name, Connected: true, Run: p.Run, Request: p.Number, Node: p.Node,
 	})
-	c.rosterStale = true
+	c.rosterStale, c.audienceStale = true, true
 	c.show(p)
 }
 
@@ -48,7 +48,7 @@ func (c *core) rejoin(seat Seat, p pend) {
 	c.out(seat).ring.shown = s.Acked
 	c.noteSeated(NoteJoined, seat, p.Gen, p.Number)
 	if s.Lost { // this may be a late copy: only a return tells what its client has seen
-		c.note(Note{Type: NoteOverflow, Session: s.Session, Gen: s.Gen, Seat: seat})
+		c.note(Note{Type: NoteOverflow, Node: s.Node, Session: s.Session, Gen: s.Gen, Seat: seat})
 	}
 }
 
@@ -76,7 +76,7 @@ func (c *core) closedTo() (code, why string) {
 }
 
 func (c *core) refuseJoin(p pend, code, why string) {
-	c.note(Note{Type: NoteRefused, Session: p.Session, Gen: p.Gen, Request: p.Number, Code: code, Why: why})
+	c.note(Note{Type: NoteRefused, Node: p.Node, Session: p.Session, Gen: p.Gen, Request: p.Number, Code: code, Why: why})
 }
 
 // isPast reports whether a join or return comes from a connection that was replaced or lost since.
@@ -85,11 +85,11 @@ func (s *seatState) isPast(gen uint64) bool { return gen < s.Gen || gen == s.Gen
 // occupy connects a seat to the session's connection of generation p.Gen, and to its run of inputs.
 func (c *core) occupy(seat Seat, s *seatState, p pend) {
 	back := !s.Connected
-	s.Gen, s.Connected, s.GraceEnd = p.Gen, true, 0
+	s.Gen, s.Node, s.Connected, s.GraceEnd = p.Gen, p.Node, true, 0
 	if s.Run != p.Run {
 		s.Run, s.Applied, s.Request = p.Run, 0, 0
 	}
-	c.dirty, c.rosterStale = true, true
+	c.dirty, c.rosterStale, c.audienceStale = true, true, true
 	if back {
 		c.show(pend{Type: Returned, Seat: seat, Session: s.Session})
 	}
@@ -98,7 +98,7 @@ func (c *core) occupy(seat Seat, s *seatState, p pend) {
 func (c *core) takeReturn(p pend) {
 	s := c.h.Seats.Get(p.Seat)
 	if s == nil || s.Bot || s.Session != p.Session {
-		c.note(Note{Type: NoteGone, Session: p.Session, Gen: p.Gen, Seat: p.Seat, Why: "unknown"})
+		c.note(Note{Type: NoteGone, Node: p.Node, Session: p.Session, Gen: p.Gen, Seat: p.Seat, Why: "unknown"})
 		return
 	}
 	if s.isPast(p.Gen) {
@@ -115,7 +115,7 @@ func (c *core) takeReturn(p pend) {
 	o := c.out(p.Seat)
 	o.ring.shown = s.Acked
 	c.note(Note{
-		Type: NoteReturned, Session: s.Session, Gen: p.Gen, Seat: p.Seat, Request: p.Ticket,
+		Type: NoteReturned, Node: s.Node, Session: s.Session, Gen: p.Gen, Seat: p.Seat, Request: p.Ticket,
 		Resumed: resumed, Reliable: s.Acked, Applied: s.Applied,
 	})
 	c.out(p.Seat).whole = true
@@ -126,7 +126,7 @@ func (c *core) takeDrop(p pend) {
 	if s == nil || s.Bot || s.Session != p.Session || p.Gen < s.Gen || !s.Connected {
 		return
 	}
-	s.Connected = false
+	s.Connected, c.audienceStale = false, true
 	s.GraceEnd = c.h.Now + max(c.kind.Grace, time.Nanosecond)
 	p.Body = nil
 	c.show(p)
@@ -139,12 +139,12 @@ func (c *core) takeLeave(p pend) {
 	}
 	if s == nil || s.Session != p.Session {
 		if p.Why == "left" { // asked for twice: it is gone all the same
-			c.note(Note{Type: NoteLeft, Session: p.Session, Gen: p.Gen, Request: p.Number, Seat: p.Seat, Why: "left"})
+			c.note(Note{Type: NoteLeft, Node: p.Node, Session: p.Session, Gen: p.Gen, Request: p.Number, Seat: p.Seat, Why: "left"})
 		}
 		return
 	}
 	if !s.Bot {
-		c.note(Note{Type: NoteLeft, Session: s.Session, Gen: s.Gen, Request: p.Number, Seat: p.Seat, Why: p.Why})
+		c.note(Note{Type: NoteLeft, Node: s.Node, Session: s.Session, Gen: s.Gen, Request: p.Number, Seat: p.Seat, Why: p.Why})
 	}
 	p.leaver = s.player()
 	if !s.Bot {

@@ -264,7 +264,7 @@ func (s *Shard) run(c *core, now time.Duration, what op) {
 	case opReseal:
 		c.reseal(c.resealAt, space)
 	case opRestore:
-		c.fault = c.resume(c.from, c.cold)
+		c.fault = c.resume(c.from, c.gone)
 	}
 }
 

@@ -162,7 +162,7 @@ func (w *world) resumed(n *simNode, entries []Entry) {
 	again := newCore(simRoom, w.kind, n.shard.log, 0, 0)
 	exact := from
 	exact.horizon, exact.released = 0, true
-	if err := again.resume(exact, false); err != nil {
+	if err := again.resume(exact, nil); err != nil {
 		w.fail("resume: %v", err)
 		return
 	}

@@ -335,7 +335,7 @@ func (w *world) takeOver(seen Epoch, cold bool) {
 			return
 		}
 		n := w.newNode()
-		if err := n.shard.Adopt(simRoom, w.kind, epoch, nonce, entries, cold, w.now); err != nil {
+		if err := n.shard.Adopt(simRoom, w.kind, epoch, nonce, entries, func(Node) bool { return cold }, w.now); err != nil {
 			w.fail("adopt: %v", err)
 			return
 		}

@@ -42,7 +42,7 @@ func (h *Host) claim(ctx context.Context, room rooms.ID, seen rooms.Epoch, nonce
 		if err == nil {
 			entries, err = j.Load(ctx, room, epoch)
 		}
-		if err == nil || errors.Is(err, rooms.ErrGone) || errors.Is(err, rooms.ErrClaimLost) {
+		if err == nil || errors.Is(err, rooms.ErrGone) || errors.Is(err, rooms.ErrClaimLost) || errors.Is(err, rooms.ErrCorrupt) {
 			return epoch, entries, err
 		}
 		select {
@@ -55,24 +55,25 @@ func (h *Host) claim(ctx context.Context, room rooms.ID, seen rooms.Epoch, nonce
 
 var errStuck = errors.New("the game's code does not return")
 
-// Resume claims a room, whatever its epoch, and goes on with it; see Claim.
+// Resume claims a room, whatever its epoch, and goes on with it. cold says that its players' connections are gone. See Claim.
 func (h *Host) Resume(ctx context.Context, id rooms.ID, cold bool) error {
-	_, err := h.Claim(ctx, id, 0, cold)
+	gone := func(rooms.Node) bool { return cold }
+	_, err := h.Claim(ctx, id, 0, gone)
 	return err
 }
 
-// Claim claims a room whose newest epoch is seen (0: whatever it is) and goes on with it in the epoch that it gives. cold says that
-// its players' connections are gone, as after a restart. A room that cannot be resumed keeps its journal, unless maxFailedClaims
-// claims have led to nothing: then it is put aside. ErrKeyTaken refuses one whose key another room has: the first keeps it.
-func (h *Host) Claim(ctx context.Context, id rooms.ID, seen rooms.Epoch, cold bool) (rooms.Epoch, error) {
+// Claim claims a room whose newest epoch is seen (0: whatever it is) and goes on with it in the epoch that it gives. gone says of
+// which nodes no connection is left. A room that cannot be resumed keeps its journal, unless that is
+// corrupt, or maxFailedClaims claims have led to nothing: then it is put aside. ErrKeyTaken refuses one whose key another room has: the first keeps it.
+func (h *Host) Claim(ctx context.Context, id rooms.ID, seen rooms.Epoch, gone func(rooms.Node) bool) (rooms.Epoch, error) {
 	slow := time.AfterFunc(time.Second, func() { h.log.Warn("resuming room takes long", "room", id) })
 	defer slow.Stop()
 	nonce := h.config.Nonce()
 	epoch, entries, err := h.claim(ctx, id, seen, nonce)
 	if err == nil {
-		err = h.adopt(ctx, id, epoch, nonce, entries, cold)
+		err = h.adopt(ctx, id, epoch, nonce, entries, gone)
 	}
-	if err != nil && isFault(err) && failedClaims(entries) >= maxFailedClaims {
+	if errors.Is(err, rooms.ErrCorrupt) || err != nil && isFault(err) && failedClaims(entries) >= maxFailedClaims {
 		h.putAside(ctx, id, epoch, err)
 	}
 	if err != nil {
@@ -114,7 +115,7 @@ func (h *Host) putAside(ctx context.Context, id rooms.ID, epoch rooms.Epoch, why
 var errOpen = errors.New("it is open, or the host is stopping")
 
 // adopt has a shard run a room that was claimed and loaded.
-func (h *Host) adopt(ctx context.Context, id rooms.ID, epoch rooms.Epoch, nonce uint64, entries []rooms.Entry, cold bool) error {
+func (h *Host) adopt(ctx context.Context, id rooms.ID, epoch rooms.Epoch, nonce uint64, entries []rooms.Entry, gone func(rooms.Node) bool) error {
 	kindName, key, err := rooms.Identify(entries)
 	if err != nil {
 		return err
@@ -132,7 +133,7 @@ func (h *Host) adopt(ctx context.Context, id rooms.ID, epoch rooms.Epoch, nonce 
 	r.runner.call(func(s *rooms.Shard, now time.Duration) {
 		err := errStuck // what remains if the game's code never comes back
 		defer func() { done <- err }()
-		err = s.Adopt(id, kind, epoch, nonce, entries, cold, now)
+		err = s.Adopt(id, kind, epoch, nonce, entries, gone, now)
 	})
 	select {
 	case err = <-done:

@@ -1,10 +1,13 @@
 package redisjournal_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"tickover.dev/redisconn/redistest"
 	"tickover.dev/rooms"
@@ -105,5 +108,65 @@ func TestCreationDoesNotOverwrite(t *testing.T) {
 	want(t, j, entry(room, 9, 1, rooms.EntryCreate), rooms.Fenced)
 	if es := load(t, j, room); len(es) != 2 || es[0].ID.Epoch != 5 {
 		t.Errorf("loaded %+v", es)
+	}
+}
+
+// between runs f once, before the second command of a kind.
+type between struct {
+	command string
+	f       func()
+	seen    int
+}
+
+func (b *between) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (b *between) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (b *between) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == b.command {
+			if b.seen++; b.seen == 2 {
+				b.f()
+			}
+		}
+		return next(ctx, cmd)
+	}
+}
+
+// Another claimant may trim the journal while it is being read. Half of the old and half of the new is nobody's history (rule R5).
+func TestLoadInterruptedByAClaimIsLost(t *testing.T) {
+	url := redistest.Start(t).URL()
+	j, client := newJournal(t, url), open(t, url)
+	for name, wanted := range map[string]error{"trimmed": rooms.ErrClaimLost, "buried": rooms.ErrGone} {
+		room := fresh()
+		want(t, j, entry(room, 5, 1, rooms.EntryCreate), rooms.Confirmed)
+		for tick := uint64(2); tick < 100; tick++ {
+			want(t, j, entry(room, 5, tick, rooms.EntryDelta), rooms.Confirmed)
+		}
+		mine, err := j.Claim(t.Context(), room, 5, 70)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client.AddHook(&between{command: "xrange", f: func() {
+			other, err := j.Claim(context.Background(), room, mine, 71)
+			if err != nil {
+				t.Error(err)
+			}
+			if name == "buried" {
+				err = j.Bury(context.Background(), room, other, nil, time.Minute)
+			} else {
+				want(t, j, entry(room, other, 100, rooms.EntrySnapshot), rooms.Confirmed)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}})
+		slow := redisjournal.New(client, redisjournal.Config{})
+		t.Cleanup(slow.Close)
+		if es, err := slow.Load(t.Context(), room, mine); !errors.Is(err, wanted) {
+			t.Errorf("%s: loaded %d entries, %v", name, len(es), err)
+		}
 	}
 }

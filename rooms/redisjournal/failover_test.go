@@ -195,10 +195,20 @@ func deadNode(t *testing.T, c *redistest.Cluster, j *redisjournal.Journal, batch
 	c.Servers[1].Do("config", "set", "cluster-require-full-coverage", "no")
 	c.Servers[2].Kill()
 	count := map[rooms.Outcome]int{}
-	for _, r := range send(t, j, batch...) {
-		count[r.Outcome]++
+	var waiting rooms.Entry
+	for i, r := range send(t, j, batch...) {
+		if count[r.Outcome]++; r.Outcome != rooms.Confirmed {
+			waiting = batch[i]
+		}
 	}
 	if count[rooms.Confirmed] == 0 || count[rooms.Unknown]+count[rooms.Refused] == 0 || count[rooms.Fenced]+count[rooms.Gone] != 0 {
 		t.Errorf("with one of three servers dead: %v", count)
+	}
+	// Another server takes the dead one's slots over. It does not have the rooms, so it can be told from the dead one.
+	c.TakeOver(2, 0)
+	start := time.Now()
+	eventually(t, "the client asks the new server", func() bool { return send(t, j, waiting)[0].Outcome == rooms.Gone })
+	if d := time.Since(start); d > 5*time.Second { // by itself go-redis looks every ten seconds
+		t.Errorf("the client found the new server after %s", d)
 	}
 }

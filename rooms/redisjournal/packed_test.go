@@ -2,9 +2,17 @@ package redisjournal
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"tickover.dev/rooms"
 )
@@ -58,5 +66,65 @@ func TestLatencyBucketsHoldTheirTimes(t *testing.T) {
 	}
 	if bucket(-time.Second) != 0 || bucket(time.Hour) != latencyBuckets {
 		t.Error("the ends")
+	}
+}
+
+// redisError is an error reply.
+type redisError string
+
+func (e redisError) Error() string { return string(e) }
+func (redisError) RedisError()     {}
+
+// One answer that is understood wrongly drops a room that is well, or shows players what was never stored.
+func TestEveryAnswerHasOneMeaning(t *testing.T) {
+	const small = "ERR The ID specified in XADD is equal or smaller than the target stream top item"
+	dial := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+	for _, c := range []struct {
+		name, value string
+		err, exec   error
+		want        rooms.Outcome
+		tooSmall    bool
+	}{
+		{name: "our id", value: "5-1", want: rooms.Confirmed},
+		{name: "our id, others failed", value: "5-1", exec: io.EOF, want: rooms.Confirmed},
+		{name: "another id", value: "5-2", want: rooms.Unknown},
+		{name: "nothing", want: rooms.Unknown},
+		{name: "nothing, no connection", exec: dial, want: rooms.Refused},
+		{name: "nothing, refused connection", exec: redisError("NOAUTH HELLO"), want: rooms.Refused},
+		{name: "nothing, broken connection", exec: io.EOF, want: rooms.Unknown},
+		{name: "created already", value: "exists", want: rooms.Fenced},
+		{name: "buried", value: "gone", want: rooms.Gone},
+		{name: "no stream", err: redis.Nil, want: rooms.Gone},
+		{name: "too small", err: redisError(small), tooSmall: true},
+		{name: "memory", err: redisError("OOM command not allowed"), want: rooms.Refused},
+		{name: "disk", err: redisError("MISCONF Redis is configured to save"), want: rooms.Refused},
+		{name: "replicas", err: redisError("NOREPLICAS Not enough good replicas"), want: rooms.Refused},
+		{name: "replica", err: redisError("READONLY You can't write"), want: rooms.Refused},
+		{name: "loading", err: redisError("LOADING Redis is loading"), want: rooms.Refused},
+		{name: "busy", err: redisError("BUSY Redis is busy running a script"), want: rooms.Refused},
+		{name: "moved", err: redisError("MOVED 1 h:1"), want: rooms.Refused},
+		{name: "ask", err: redisError("ASK 1 h:1"), want: rooms.Refused},
+		{name: "cluster", err: redisError("CLUSTERDOWN Hash slot not served"), want: rooms.Refused},
+		{name: "try again", err: redisError("TRYAGAIN"), want: rooms.Refused},
+		{name: "type", err: redisError("WRONGTYPE Operation"), want: rooms.Refused},
+		{name: "dial", err: fmt.Errorf("wrapped: %w", dial), want: rooms.Refused},
+		{name: "pool", err: redis.ErrPoolTimeout, want: rooms.Refused},
+		{name: "closed", err: redis.ErrClosed, want: rooms.Refused},
+		{name: "reset", err: &net.OpError{Op: "read", Err: syscall.ECONNRESET}, want: rooms.Unknown},
+		{name: "pipe", err: &net.OpError{Op: "write", Err: syscall.EPIPE}, want: rooms.Unknown},
+		{name: "timeout", err: os.ErrDeadlineExceeded, want: rooms.Unknown},
+		{name: "context", err: context.DeadlineExceeded, want: rooms.Unknown},
+		{name: "end", err: io.ErrUnexpectedEOF, want: rooms.Unknown},
+	} {
+		reply := redis.NewStringCmd(t.Context())
+		reply.SetVal(c.value)
+		reply.SetErr(c.err)
+		v := judge(reply, "5-1", c.exec)
+		if v.Outcome != c.want || v.tooSmall != c.tooSmall {
+			t.Errorf("%s: %s, too small %t", c.name, v.Outcome, v.tooSmall)
+		}
+		if explained := v.Outcome == rooms.Refused || v.Outcome == rooms.Unknown; explained != (v.Err != nil) {
+			t.Errorf("%s: %s with error %v", c.name, v.Outcome, v.Err)
+		}
 	}
 }

@@ -42,7 +42,7 @@ func (r *Room) follow(from int) (steps int, ok bool) {
 	last.Horizon = last.ID.Tick // resume exactly here, not behind what might have been shown
 	s := newShard(slog.New(slog.DiscardHandler))
 	claim := rooms.Entry{Room: r.id, ID: rooms.EntryID{Epoch: start.epoch + 1}, Prev: last.ID, Kind: rooms.EntryClaim}
-	if err := s.Adopt(r.id, r.kind, claim.ID.Epoch, 0, append(entries, claim), false, start.now); err != nil {
+	if err := s.Adopt(r.id, r.kind, claim.ID.Epoch, 0, append(entries, claim), nil, start.now); err != nil {
 		r.tb.Errorf("resume from tick %d: %v", start.tick, err)
 		return 0, false
 	}

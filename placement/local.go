@@ -1,0 +1,90 @@
+package placement
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"tickover.dev/cluster"
+	"tickover.dev/rooms"
+	"tickover.dev/rooms/host"
+)
+
+// Local is this node's rooms as its cluster sees them. It implements cluster.Rooms.
+type Local struct {
+	// Set by NewLocal, then read-only.
+	self    cluster.Boot
+	host    *host.Host
+	journal rooms.Journal
+	conns   func() int
+
+	mu sync.Mutex
+	// Guarded by mu.
+	opening map[rooms.ID]rooms.Epoch // entered into the directory, and not on the host yet
+}
+
+var _ cluster.Rooms = (*Local)(nil)
+
+// NewLocal joins a host and its journal. conns counts the node's connections.
+func NewLocal(self cluster.Boot, h *host.Host, j rooms.Journal, conns func() int) *Local {
+	return &Local{self: self, host: h, journal: j, conns: conns, opening: map[rooms.ID]rooms.Epoch{}}
+}
+
+// Epoch implements cluster.Own.
+func (l *Local) Epoch(room rooms.ID) (rooms.Epoch, bool) {
+	l.mu.Lock()
+	epoch, ok := l.opening[room]
+	l.mu.Unlock()
+	if ok {
+		return epoch, true
+	}
+	return l.host.Epoch(room)
+}
+
+// All implements cluster.Own.
+func (l *Local) All() []cluster.Record {
+	handles := l.host.Handles()
+	all := make([]cluster.Record, len(handles))
+	for i, h := range handles {
+		all[i] = l.record(h)
+	}
+	return all
+}
+
+func (l *Local) record(h *host.Handle) cluster.Record {
+	return cluster.Record{Room: h.ID, Kind: h.Kind.Name, Key: h.Key, Owner: l.self, Epoch: h.Epoch()}
+}
+
+// Top implements cluster.Rooms.
+func (l *Local) Top(ctx context.Context, room rooms.ID) (rooms.Top, error) {
+	return l.journal.Top(ctx, room)
+}
+
+// Claim implements cluster.Rooms.
+func (l *Local) Claim(ctx context.Context, r cluster.Record) (rooms.Epoch, error) {
+	everyone := func(rooms.Node) bool { return true }
+	epoch, err := l.host.Claim(ctx, r.Room, r.Epoch, everyone)
+	if err != nil && !errors.Is(err, rooms.ErrGone) && !errors.Is(err, rooms.ErrClaimLost) {
+		return 0, fmt.Errorf("%w: %w", cluster.ErrCannotRun, err)
+	}
+	return epoch, err
+}
+
+// Prove implements cluster.Rooms.
+func (l *Local) Prove(room rooms.ID) { l.host.Prove(room) }
+
+// Load implements cluster.Rooms.
+func (l *Local) Load() (rooms, connections int) { return l.host.Len(), l.conns() }
+
+// open makes a room that is about to be entered into the directory known as this node's, until the returned function is called.
+func (l *Local) open(room rooms.ID, epoch rooms.Epoch) (opened func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.opening[room] = epoch
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.opening, room)
+	}
+}
