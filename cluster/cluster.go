@@ -68,6 +68,10 @@ type Sight struct {
 	Living  []Member
 	Dead    []Boot
 	Sighted bool // the newest heartbeat was answered; else the rest is what was seen before
+
+	// Since is when the present run of answered heartbeats began, by this node's clock: it changes when the node was out of sight for
+	// so long that others may have taken it for dead.
+	Since time.Duration
 }
 
 // IsDead reports whether a boot is judged dead.
@@ -169,6 +173,19 @@ func (c *Cluster) Suspect(b Boot) {
 	}
 }
 
+// Offer takes the hint that a room was released for this node.
+func (c *Cluster) Offer(r Record) { c.do(func() { c.sweep.Offer(r, c.now()) }) }
+
+// Heir gives the living member that a room of a kind is to be handed to by this node.
+func (c *Cluster) Heir(kind string, room rooms.ID) (Boot, bool) {
+	for _, b := range Heirs(c.Sight().Living, kind, room) {
+		if b != c.config.Self.Boot {
+			return b, true
+		}
+	}
+	return 0, false
+}
+
 // do has Run do something, unless it has ended.
 func (c *Cluster) do(what func()) {
 	select {
@@ -239,11 +256,11 @@ func (c *Cluster) beaten(members []Member, err error, sent, answered time.Durati
 			c.log.Warn("heartbeat not answered", "error", err)
 		}
 		c.watch.Failed()
-		c.seen.Store(&Sight{Living: before.Living, Dead: before.Dead})
+		c.seen.Store(&Sight{Living: before.Living, Dead: before.Dead, Since: before.Since})
 		return
 	}
 	c.watch.Take(members, sent, answered)
-	now := &Sight{Living: c.watch.Living(), Dead: c.watch.Dead(), Sighted: true}
+	now := &Sight{Living: c.watch.Living(), Dead: c.watch.Dead(), Sighted: true, Since: c.watch.Since()}
 	for _, b := range now.Dead {
 		if !before.IsDead(b) {
 			m, _ := c.watch.Member(b)

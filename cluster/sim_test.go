@@ -123,21 +123,23 @@ func (w *world) between(from, to time.Duration) time.Duration {
 
 // node is one run of one process.
 type node struct {
-	w      *world
-	boot   cluster.Boot
-	shard  *rooms.Shard
-	watch  *cluster.Watch
-	sweep  *cluster.Sweep
-	own    own
-	beats  uint64
-	nonces uint32
-	alive  bool
-	frozen bool
-	held   []func()      // what would have happened while it was frozen
-	cut    bool          // from the store
-	wakeAt time.Duration // of the sweep
-	due    time.Duration // of the shard
-	listed map[cluster.Boot]bool
+	w        *world
+	boot     cluster.Boot
+	shard    *rooms.Shard
+	watch    *cluster.Watch
+	sweep    *cluster.Sweep
+	own      own
+	beats    uint64
+	nonces   uint32
+	alive    bool
+	frozen   bool
+	held     []func() // what would have happened while it was frozen
+	cut      bool     // from the store
+	leaving  bool
+	draining []rooms.ID
+	wakeAt   time.Duration // of the sweep
+	due      time.Duration // of the shard
+	listed   map[cluster.Boot]bool
 }
 
 type own map[rooms.ID]cluster.Record
@@ -214,7 +216,7 @@ func (n *node) beat() {
 	w, sent := n.w, n.w.now
 	n.in(simBeat, n.beat)
 	n.beats++
-	m := cluster.Member{Boot: n.boot, Beat: n.beats, Kinds: []string{"sim"}, Rooms: len(n.own)}
+	m := cluster.Member{Boot: n.boot, Beat: n.beats, Kinds: []string{"sim"}, Rooms: len(n.own), Leaving: n.leaving}
 	n.call(func() func() {
 		members, _ := w.store.Beat(context.Background(), m)
 		return func() {
@@ -421,7 +423,11 @@ func (w *world) fault() {
 		w.counts["cut"]++
 		n.cut = true
 		w.in(w.between(100*time.Millisecond, 3*time.Second), func() { n.cut = false })
-	case p < 92 && !w.away:
+	case p < 90 && n.alive && !n.frozen && !n.leaving:
+		w.counts["drain"]++
+		w.note("drain", n.boot)
+		n.drain(slot)
+	case p < 95 && !w.away:
 		w.counts["store away"]++
 		w.away = true
 		w.in(w.between(100*time.Millisecond, 3*time.Second), func() { w.away = false })
@@ -431,7 +437,7 @@ func (w *world) fault() {
 // mustHappen is what the simulation has to have tried, or it proves nothing.
 var mustHappen = []string{
 	"crash", "freeze", "cut", "store away", "take-over", "fenced", "claim lost", "claim sent again", "append unanswered", "answer lost",
-	"member forgotten", "ended: lost", "proved",
+	"member forgotten", "ended: lost", "ended: released", "proved", "drain", "release with the peer gone",
 }
 
 // Without it nobody knows whether rooms find a new owner, and only one, whatever nodes and store do.

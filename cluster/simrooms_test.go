@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -71,6 +73,9 @@ func (n *node) step() {
 	for _, e := range out.Ended {
 		w.note("ended", n.boot, e.Room, e.Why)
 		w.counts["ended: "+e.Why]++
+		if e.Why == "released" {
+			n.offer(n.own[e.Room])
+		}
 		delete(n.own, e.Room)
 		if !e.Kept {
 			w.fail("room %s ended: %s, %v", e.Room, e.Why, e.Err)
@@ -133,6 +138,50 @@ func (n *node) ask(a rooms.Ask) {
 		n.shard.TakeTop(a.Room, rooms.Top{}, errAway, w.now)
 		n.step()
 	})
+}
+
+// drain ends a node in order: it releases its rooms, and says farewell when they are gone, or when it is out of patience.
+func (n *node) drain(slot int) {
+	n.leaving = true
+	for id := range maps.Keys(n.own) {
+		n.draining = append(n.draining, id)
+	}
+	slices.Sort(n.draining)
+	for _, id := range n.draining {
+		n.post(rooms.Mail{Type: rooms.MailRelease, Room: id})
+	}
+	n.in(n.w.between(50*time.Millisecond, time.Second), func() {
+		m := cluster.Member{Boot: n.boot, Beat: 1 << 62, Leaving: true, Left: true}
+		n.call(func() func() {
+			n.w.store.Beat(context.Background(), m)
+			return func() {}
+		}, func() {})
+		n.alive = false
+		n.w.note("left", n.boot)
+		n.w.in(n.w.between(0, 2*time.Second), func() {
+			if n.w.nodes[slot] == n {
+				n.w.boot(slot)
+			}
+		})
+	})
+}
+
+// offer tells the heir of a released room, sometimes.
+func (n *node) offer(r cluster.Record) {
+	heirs := cluster.Heirs(n.watch.Living(), r.Kind, r.Room)
+	heirs = slices.DeleteFunc(heirs, func(b cluster.Boot) bool { return b == n.boot })
+	if len(heirs) == 0 || n.w.chance(20) {
+		n.w.counts["release with the peer gone"]++
+		return
+	}
+	for _, heir := range n.w.nodes {
+		if heir.boot == heirs[0] {
+			heir.in(n.w.between(0, n.w.delay), func() {
+				heir.sweep.Offer(r, n.w.now)
+				heir.turn()
+			})
+		}
+	}
 }
 
 // appended checks what the journal took (I1).

@@ -15,7 +15,7 @@ import (
 // (FAILOVER.md R14). It goes by the directory to find rooms and by their journals to judge them: the newest entry of a journal
 // tells who wrote it.
 //
-//	            its owner is dead, or this node, which lacks it
+//	            its owner is dead, has released it, or is this node, which lacks it
 //	listed ──► ask ───────────────────────────────────────────► claim ──────► raise ──► done
 //	            │ its owner lives: the directory is behind        │ lost        ▲ │
 //	            ├─────────────────────────────────────────────────┼─────────────┘ │ this node runs it, and somebody
@@ -238,8 +238,10 @@ func (s *Sweep) judge(p *pursuit, a Answer, w *Watch, own Own) {
 		p.stage = stageRemove
 	case owner == s.me && have:
 		s.done(p)
-	case owner == s.me || w.IsDead(owner):
+	case owner == s.me || a.Top.Kind == rooms.EntryRelease || w.IsDead(owner):
 		p.record.Epoch, p.stage = a.Top.ID.Epoch, stageClaim
+	case !w.isMember(owner): // it may have left just now: whoever the directory names must be found when it is dead
+		p.due += sweepRetry
 	default: // it has an owner, who lives: the directory is behind
 		p.record.Owner, p.record.Epoch, p.stage = owner, a.Top.ID.Epoch, stageRaise
 	}
@@ -282,6 +284,9 @@ func (s *Sweep) listed(a Answer, now time.Duration, w *Watch, own Own) {
 		s.pursue(r, stageAsk, l.deadAt+s.turn(living, r), now)
 	}
 }
+
+// Offer takes the hint that a room was released for this node. If the hint is lost, the room is found when its owner is dead.
+func (s *Sweep) Offer(r Record, now time.Duration) { s.pursue(r, stageAsk, now, now) }
 
 // turn is how long after a death it is this node's turn to claim a room.
 func (s *Sweep) turn(living []Member, r Record) time.Duration {

@@ -130,8 +130,13 @@ func (w *Watch) Beats(b Boot) bool {
 	return s != nil && s.beats
 }
 
+// Since is when the present run of answered reads began.
+func (w *Watch) Since() time.Duration { return w.good }
+
 // Sighted reports whether the newest read of the members was answered: else this node is cut off from the store.
 func (w *Watch) Sighted() bool { return w.started && !w.failed }
+
+func (w *Watch) isMember(b Boot) bool { return w.member(b) != nil }
 
 func (w *Watch) member(b Boot) *Member {
 	i, ok := slices.BinarySearchFunc(w.members, b, func(m Member, b Boot) int { return int(m.Boot) - int(b) })

@@ -18,6 +18,7 @@ type Local struct {
 	host    *host.Host
 	journal rooms.Journal
 	conns   func() int
+	gone    func(rooms.ID) func(rooms.Node) bool
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -26,9 +27,9 @@ type Local struct {
 
 var _ cluster.Rooms = (*Local)(nil)
 
-// NewLocal joins a host and its journal. conns counts the node's connections.
-func NewLocal(self cluster.Boot, h *host.Host, j rooms.Journal, conns func() int) *Local {
-	return &Local{self: self, host: h, journal: j, conns: conns, opening: map[rooms.ID]rooms.Epoch{}}
+// NewLocal joins a host and its journal. conns counts the node's connections; gone is Rooms.Gone.
+func NewLocal(self cluster.Boot, h *host.Host, j rooms.Journal, conns func() int, gone func(rooms.ID) func(rooms.Node) bool) *Local {
+	return &Local{self: self, host: h, journal: j, conns: conns, gone: gone, opening: map[rooms.ID]rooms.Epoch{}}
 }
 
 // Epoch implements cluster.Own.
@@ -63,8 +64,7 @@ func (l *Local) Top(ctx context.Context, room rooms.ID) (rooms.Top, error) {
 
 // Claim implements cluster.Rooms.
 func (l *Local) Claim(ctx context.Context, r cluster.Record) (rooms.Epoch, error) {
-	everyone := func(rooms.Node) bool { return true }
-	epoch, err := l.host.Claim(ctx, r.Room, r.Epoch, everyone)
+	epoch, err := l.host.Claim(ctx, r.Room, r.Epoch, l.gone(r.Room))
 	if err != nil && !errors.Is(err, rooms.ErrGone) && !errors.Is(err, rooms.ErrClaimLost) {
 		return 0, fmt.Errorf("%w: %w", cluster.ErrCannotRun, err)
 	}

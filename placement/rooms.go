@@ -18,13 +18,21 @@ import (
 
 // Config is what Rooms needs. All of it is required.
 type Config struct {
-	Host      *host.Host
-	Local     *Local
-	Cluster   *cluster.Cluster
+	Hub       Hub
 	Directory cluster.Directory
-	Journal   rooms.Journal
 	Tombs     Tombs
 	Log       *slog.Logger
+}
+
+// Hub is this node's players. *sessions.Hub is one.
+type Hub interface {
+	host.Sink
+	// Watches reports whether anybody here has, or asks for, a seat in a room.
+	Watches(room rooms.ID) bool
+	// Muster has all who are here in a room counted, and asks again for all that the room has not answered. take is called once.
+	Muster(room rooms.ID, take func([]rooms.RosterEntry))
+	// Superseded closes older connections of a session than the given one.
+	Superseded(session string, gen uint64)
 }
 
 // Tombs reads what was left of rooms that have ended, whichever node they were on.
@@ -37,6 +45,12 @@ type Tombs interface {
 type Rooms struct {
 	Config
 
+	// Set by Serve, before the first room.
+	Host    *host.Host
+	Local   *Local
+	Cluster *cluster.Cluster
+	Link    Link
+
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	desks  chan struct{} // holds one for each request under way
@@ -46,15 +60,27 @@ type Rooms struct {
 	// Guarded by mu.
 	closed bool
 	work   sync.WaitGroup
+	ways   map[rooms.ID]*way
+	sought map[*way]*search
+
+	audienceMu sync.Mutex
+	// Guarded by audienceMu.
+	audience map[rooms.ID][]rooms.Node // of this node's rooms: who was sent their newest frames
 }
 
-var _ sessions.Rooms = (*Rooms)(nil)
+var (
+	_ sessions.Rooms = (*Rooms)(nil)
+	_ host.Sink      = (*Rooms)(nil)
+)
 
 // Stats counts requests. All fields may be read at any time.
 type Stats struct {
 	Lookups     atomic.Uint64 // that asked the directory
 	Waits       atomic.Uint64 // that waited for a room to be taken over
 	Unavailable atomic.Uint64 // that were answered so
+	Lost        atomic.Uint64 // times that messages of another node were missing
+	Unreadable  atomic.Uint64 // messages of other nodes
+	Moves       atomic.Uint64 // times that a room that is watched here had another owner
 }
 
 const (
@@ -65,11 +91,22 @@ const (
 	findAgain  = 50 * time.Millisecond
 )
 
-// New makes Rooms. Close ends it.
+// New makes Rooms. Serve must follow, before the first room; Close ends it.
 func New(c Config) *Rooms {
-	r := &Rooms{Config: c, desks: make(chan struct{}, maxDesks)}
+	r := &Rooms{
+		Config: c, desks: make(chan struct{}, maxDesks), ways: map[rooms.ID]*way{}, sought: map[*way]*search{},
+		audience: map[rooms.ID][]rooms.Node{},
+	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
+}
+
+// Serve gives the rooms of this node, its cluster, and the way to other nodes.
+func (r *Rooms) Serve(h *host.Host, l *Local, c *cluster.Cluster, link Link) {
+	r.Host, r.Local, r.Cluster, r.Link = h, l, c, link
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.work.Go(func() { r.scout(r.ctx) })
 }
 
 // Close ends the requests under way and waits for them.
@@ -93,7 +130,7 @@ func (r *Rooms) HasKind(name string) bool {
 // Room implements sessions.Rooms.
 func (r *Rooms) Room(id rooms.ID, done func(sessions.Room, error)) {
 	if h, ok := r.Host.Room(id); ok {
-		done(seen(h), nil)
+		done(r.local(h), nil)
 		return
 	}
 	r.begin(done, func(ctx context.Context) (sessions.Room, error) { return r.byID(ctx, id) })
@@ -113,7 +150,7 @@ func (r *Rooms) Enter(e sessions.Entry, done func(sessions.Room, error)) {
 		return
 	case e.Mode != netcode.JoinCreate:
 		if h, ok := r.Host.Find(e.Kind, e.Target); ok && e.Target != "" {
-			done(seen(h), nil)
+			done(r.local(h), nil)
 			return
 		}
 	}
@@ -211,17 +248,6 @@ func (r *Rooms) await(ctx context.Context, ask func() (sessions.Room, error)) (s
 	}
 }
 
-// reach gives the way to a room that the directory knows.
-func (r *Rooms) reach(at cluster.Record) (sessions.Room, error) {
-	if h, ok := r.Host.Room(at.Room); ok {
-		return seen(h), nil
-	}
-	if r.Cluster.Sight().IsGone(at.Owner) {
-		r.Cluster.Suspect(at.Owner)
-	}
-	return sessions.Room{}, errNotYet
-}
-
 // tomb tells why the directory does not know a room.
 func (r *Rooms) tomb(ctx context.Context, id rooms.ID) error {
 	end, err := r.Tombs.Tomb(ctx, id)
@@ -261,7 +287,7 @@ func (r *Rooms) create(ctx context.Context, e sessions.Entry) (sessions.Room, er
 			r.forget(at)
 			return sessions.Room{}, err
 		}
-		return seen(h), nil
+		return r.local(h), nil
 	})
 }
 
@@ -288,10 +314,14 @@ func (r *Rooms) forget(at cluster.Record) {
 	}
 }
 
-// Ended is for host.Config: it takes a room that is no more off the directory.
+// Ended is for host.Config: it takes a room that is no more off the directory, and offers one that was released to its heir.
 func (r *Rooms) Ended(ctx context.Context, h *host.Handle, e rooms.Ended) {
-	if e.Kept {
-		return // it has, or will have, another owner
+	switch {
+	case e.Why == "released":
+		r.offer(h, e)
+		return
+	case e.Kept:
+		return // it has another owner
 	}
 	at := r.Local.record(h)
 	at.Epoch = max(at.Epoch, e.Epoch)
@@ -300,8 +330,4 @@ func (r *Rooms) Ended(ctx context.Context, h *host.Handle, e rooms.Ended) {
 	if err := r.Directory.Remove(ctx, at); err != nil && ctx.Err() == nil {
 		r.Log.Warn("take room off the directory", "room", h.ID, "error", err) // a sweep will
 	}
-}
-
-func seen(h *host.Handle) sessions.Room {
-	return sessions.Room{ID: h.ID, Kind: h.Kind, Key: h.Key, Door: h}
 }
