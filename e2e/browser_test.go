@@ -77,6 +77,7 @@ type server struct {
 	t      *testing.T
 	binary string
 	data   string
+	store  string // the flag that says where it keeps its rooms; "": in data
 
 	cmd        *exec.Cmd
 	game, page string
@@ -88,21 +89,31 @@ type server struct {
 
 func startServer(t *testing.T) *server {
 	t.Helper()
-	s := &server{t: t, binary: filepath.Join(t.TempDir(), "tickover"), data: t.TempDir()}
-	build := exec.Command("go", "build", "-o", s.binary, "../cmd/tickover")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	s := &server{t: t, binary: build(t, "tickover"), data: t.TempDir()}
 	s.start()
 	t.Cleanup(func() { s.stop() })
 	return s
+}
+
+// build makes one of our programs.
+func build(t *testing.T, program string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), program)
+	if out, err := exec.Command("go", "build", "-o", path, "../cmd/"+program).CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return path
 }
 
 var addresses = regexp.MustCompile(`(Play|Game) +\w+://([^/ ]+)/`)
 
 // start runs the binary and waits until it has said where it listens.
 func (s *server) start() {
-	s.cmd = exec.Command(s.binary, "--game-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0", "--data="+s.data)
+	store := s.store
+	if store == "" {
+		store = "--data=" + s.data
+	}
+	s.cmd = exec.Command(s.binary, "--game-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0", store)
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {

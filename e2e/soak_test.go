@@ -3,7 +3,6 @@ package e2e
 import (
 	"encoding/json"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -16,15 +15,13 @@ type report struct {
 	InputsDuplicated uint64 `json:"inputs_duplicated"`
 	HistoriesForked  uint64 `json:"histories_forked"`
 	Frames           uint64 `json:"frames"`
+	Reconnects       uint64 `json:"reconnects"`
 	Errors           uint64 `json:"errors"`
 }
 
 // A soak that finds nothing proves something only if it finds what is there: the ledger can be told to lose, double and fork.
 func TestSoakFindsEachFault(t *testing.T) {
-	tickctl := filepath.Join(t.TempDir(), "tickctl")
-	if out, err := exec.Command("go", "build", "-o", tickctl, "../cmd/tickctl").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	tickctl := build(t, "tickctl")
 	s := startServer(t)
 	for fault, found := range map[string]func(report) uint64{
 		"":     nil,

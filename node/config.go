@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tickover.dev/engine"
+	"tickover.dev/redisconn"
 	"tickover.dev/rooms"
 	"tickover.dev/sessions"
 )
@@ -28,6 +29,8 @@ type Config struct {
 	PublicSocket string   `help:"The game socket's URL as browsers reach it, if that is not this host and port." placeholder:"WS-URL"`
 	Origins      []string `help:"Pages that may connect besides those of this host, as https://HOST; * for all. Clients that are no browsers always may." placeholder:"ORIGIN"`
 	Data         string   `help:"Keep rooms and sessions in this folder over an orderly stop and start." placeholder:"DIR"`
+	Redis        string   `help:"Redis (7.0 or newer) that keeps rooms and sessions, also when this node dies, and that its nodes share: redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://. Prefer the environment if there is a password in it." placeholder:"URL"`
+	Name         string   `help:"This node's name among those of one Redis. Default: the host's, and the game port." placeholder:"NAME"`
 	JWTKey       string   `name:"jwt-key" help:"Take only players with a JSON web token signed with this key of at least 32 bytes (HS256; sub (1-64 bytes) is the player, name is shown, exp is required). A token is looked at when a session begins: the session then resumes with a secret of its own, also after the token's exp. Prefer --jwt-key-file or the environment: others on this machine see flags." placeholder:"KEY"`
 	JWTKeyFile   string   `name:"jwt-key-file" help:"The same, with the key in a file; space around it is cut off." placeholder:"FILE"`
 
@@ -92,9 +95,23 @@ func (c *Config) Validate() error {
 			bad("--data: %w", err)
 		}
 	}
+	if c.Redis != "" {
+		if err := c.redis().Validate(); err != nil {
+			bad("--redis: %w", err)
+		}
+		if c.Data != "" {
+			bad("--data and --redis: rooms are kept in one place only")
+		}
+	}
+	if c.Name != "" && !rooms.ValidName(c.Name) {
+		bad("--name %q: want at most 64 letters, digits, '-', '_', '.'", c.Name)
+	}
 	errs = append(errs, c.checkKinds()...)
 	return errors.Join(errs...)
 }
+
+// redis is how Redis is reached.
+func (c *Config) redis() redisconn.Config { return redisconn.Config{URL: c.Redis, Name: "tickover"} }
 
 // guests reports whether everybody is let in.
 func (c *Config) guests() bool { return c.Authenticate == nil && c.JWTKey == "" && c.JWTKeyFile == "" }

@@ -161,15 +161,28 @@ type remembered struct {
 	journal *memjournal.Journal
 }
 
-// Tomb implements sessions.Rooms.
-func (r remembered) Tomb(id rooms.ID) (host.Tomb, bool) {
-	if t, ok := r.Rooms.Tomb(id); ok {
-		return t, true
+// Enter implements sessions.Rooms.
+func (r remembered) Enter(e sessions.Entry, done func(sessions.Room, error)) {
+	r.Rooms.Enter(e, func(room sessions.Room, err error) { done(room, r.recall(rooms.ID(e.Target), err)) })
+}
+
+// Room implements sessions.Rooms.
+func (r remembered) Room(id rooms.ID, done func(sessions.Room, error)) {
+	r.Rooms.Room(id, func(room sessions.Room, err error) { done(room, r.recall(id, err)) })
+}
+
+// recall looks whether a room that the host does not know has ended before.
+func (r remembered) recall(id rooms.ID, err error) error {
+	if !errors.Is(err, sessions.ErrUnknownRoom) {
+		return err
 	}
-	end, err := r.journal.Tomb(context.Background(), id) // in memory: it does not wait
-	if err != nil {
-		return host.Tomb{}, false
+	end, tombErr := r.journal.Tomb(context.Background(), id) // in memory: it does not wait
+	if tombErr != nil {
+		return err
 	}
-	t, err := host.ReadTomb(end)
-	return t, err == nil
+	t, tombErr := host.ReadTomb(end)
+	if tombErr != nil {
+		return err
+	}
+	return &sessions.EndedError{Tomb: t}
 }

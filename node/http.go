@@ -110,7 +110,7 @@ func (n *Node) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if n.state.Load() != stateReady {
+		if n.state.Load() != stateReady || n.shared != nil && !n.shared.cluster.Sight().Sighted {
 			http.Error(w, "not ready", http.StatusServiceUnavailable)
 			return
 		}

@@ -36,6 +36,7 @@ type Node struct {
 	registry *sessions.Registry
 	hub      *sessions.Hub
 	rooms    *host.Host
+	shared   *shared // nil: everything is in memory
 	engine   *engine.Server
 	page     *listener
 	admin    *listener
@@ -91,15 +92,34 @@ func (n *Node) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.hub = sessions.New(sessions.Config{Authenticate: auth, Registry: n.registry, Log: n.log})
-	n.rooms, err = host.New(host.Config{
-		Kinds: n.config.Kinds, Journal: n.journal, Sink: n.hub, Shards: n.config.Shards, Log: n.log,
-	})
-	if err != nil {
+	on := sessions.Config{Authenticate: auth, Registry: n.registry, Log: n.log}
+	runs := host.Config{Kinds: n.config.Kinds, Journal: n.journal, Shards: n.config.Shards, Log: n.log}
+	if n.config.Redis != "" {
+		if n.shared, err = openShared(ctx, &n.config, n.log); err != nil {
+			return err
+		}
+		on.Store, on.Node = n.shared.session, n.shared.boot.String()
+		on.OnResume = func(session string, gen uint64, before string) { n.shared.rooms.Replaced(session, gen, before) }
+		runs.Journal, runs.Nonce, runs.Ended = n.shared.journal, n.shared.nonces.next, n.shared.ended
+	}
+	n.hub = sessions.New(on)
+	runs.Sink = n.hub
+	if n.shared != nil {
+		n.shared.makeRooms(n.hub)
+		runs.Sink = n.shared.rooms
+	}
+	if n.rooms, err = host.New(runs); err != nil {
 		return err
 	}
-	n.hub.Serve(remembered{sessions.Hosted(n.rooms), n.journal})
-	if err := n.resume(ctx); err != nil {
+	if n.shared == nil {
+		n.hub.Serve(remembered{sessions.Hosted(n.rooms), n.journal})
+		err = n.resume(ctx)
+	} else {
+		n.shared.serve(n.rooms, &n.config, func() int { return int(n.hub.Stats().Connections.Load()) })
+		n.hub.Serve(n.shared.rooms)
+		err = n.shared.join(ctx, n.rooms)
+	}
+	if err != nil {
 		return err
 	}
 	return n.listen()
@@ -178,6 +198,9 @@ func (n *Node) Stop(ctx context.Context) error {
 		n.state.Store(stateOver)
 		n.hub.Refuse()
 		n.rooms.Refuse()
+		if n.shared != nil {
+			n.shared.cluster.Leave()
+		}
 		n.stopErr = n.end(ctx, n.save)
 	})
 	return n.stopErr
@@ -196,14 +219,20 @@ func (n *Node) abandon() {
 func (n *Node) end(ctx context.Context, save func() error) error {
 	close(n.stopped)
 	var errs []error
+	if n.shared != nil && n.rooms != nil {
+		errs = append(errs, n.rooms.Stop(ctx)) // other nodes have them before anybody here is cut off
+	}
 	if n.engine != nil {
 		errs = append(errs, n.engine.Stop(ctx, netcode.CloseStopping, "node stopping"))
 	}
-	if n.rooms != nil {
+	if n.shared == nil && n.rooms != nil {
 		errs = append(errs, n.rooms.Stop(ctx))
 	}
 	if n.hub != nil {
 		errs = append(errs, n.hub.Close(ctx))
+	}
+	if n.shared != nil {
+		errs = append(errs, n.shared.leave(ctx))
 	}
 	errs = append(errs, save(), n.page.stop(ctx), n.admin.stop(ctx))
 	n.watching.Wait()

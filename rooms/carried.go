@@ -2,6 +2,7 @@ package rooms
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"tickover.dev/codec"
@@ -122,6 +123,22 @@ func (n *Note) append(dst []byte) []byte {
 		dst = codec.AppendString(dst, s)
 	}
 	return codec.AppendBytes(dst, n.Result)
+}
+
+// AppendEnded appends what other nodes are to know of a room's end.
+func AppendEnded(dst []byte, e *Ended) []byte {
+	dst = codec.AppendString(dst, string(e.Room))
+	dst = codec.AppendUint(dst, uint64(e.Epoch))
+	dst = codec.AppendString(dst, e.Why)
+	dst = codec.AppendString(dst, e.Code)
+	return codec.AppendBytes(dst, e.Result)
+}
+
+// DecodeEnded reads what AppendEnded wrote.
+func DecodeEnded(src []byte) (Ended, error) {
+	c := carried{r: codec.NewReader(src)}
+	e := Ended{Room: ID(c.str()), Epoch: Epoch(c.uint()), Why: c.str(), Code: c.str(), Result: slices.Clone(c.bin())}
+	return e, c.end("end of a room")
 }
 
 // DecodeFrame reads what AppendFrame wrote for a node. The frame is the caller's: to be released once. src may be used again.

@@ -60,6 +60,13 @@ func TestAFrameIsCarriedInPartsOfItsNodes(t *testing.T) {
 	}
 }
 
+func TestEndsAreCarriedWhole(t *testing.T) {
+	e := Ended{Room: "r", Epoch: 5, Why: "ended", Code: "c", Result: []byte{1}}
+	if got, err := DecodeEnded(AppendEnded(nil, &e)); err != nil || !reflect.DeepEqual(got, e) {
+		t.Errorf("%+v became %+v, %v", e, got, err)
+	}
+}
+
 // Another node may be of another version, or mad.
 func FuzzCarried(f *testing.F) {
 	for _, m := range carriedMail {
@@ -76,5 +83,6 @@ func FuzzCarried(f *testing.F) {
 		if f, err := DecodeFrame(b, 1); err == nil {
 			f.Release()
 		}
+		DecodeEnded(b)
 	})
 }

@@ -172,6 +172,16 @@ func (s *Shard) setAlarm(c *core) {
 	heap.Push(&s.alarm, c)
 }
 
+// RefusedJoin makes the frame that refuses a join which did not get as far as its room.
+func RefusedJoin(m *Mail, code, why string) *Frame {
+	f := newFrame()
+	f.Room = m.Room
+	n := Note{Type: NoteRefused, Node: m.Node, Session: m.Session, Gen: m.Gen, Request: m.Number, Code: code, Why: why}
+	f.Seats = append(f.Seats, SeatPart{Session: m.Session, Node: m.Node, Notes: []Note{n}})
+	f.sendTo(m.Node)
+	return f
+}
+
 // Refusal makes the frame that answers mail which Take refused, or nil if it needs no answer.
 func Refusal(m *Mail, err error) *Frame {
 	n := Note{Node: m.Node, Session: m.Session, Gen: m.Gen, Request: m.Number, Seat: m.Seat}

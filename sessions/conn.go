@@ -129,11 +129,11 @@ func (l *Loop) closed(k *conn) {
 		}
 	}
 	for _, j := range k.asked {
-		if j.isReturn() { // the drop follows the return into the room, whose answer need not be waited for
+		if j.isReturn() && j.replica != nil { // the drop follows the return into the room, whose answer need not be waited for
 			l.drop(k, j.replica, j.seat)
 			j.replica.forget(j)
 			l.trim(j.replica)
-		} // a join's seat is not known yet: it is dropped when it is answered, see seated
+		} // a join's seat is not known yet: it is dropped when it is answered, see seated. A room that is found now is not asked
 	}
 	k.views, k.asked = nil, nil
 	if ready {

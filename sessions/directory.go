@@ -1,20 +1,43 @@
 package sessions
 
 import (
+	"errors"
+
+	"tickover.dev/netcode"
 	"tickover.dev/rooms"
 	"tickover.dev/rooms/host"
 )
 
-// Rooms is where sessions find rooms. Its methods are called on event loops and must not block. Hosted makes one of a host.
+// Rooms is where sessions find rooms, wherever they are. Its methods are called on event loops and must not block: what has to ask
+// others first answers later. done is called once, from any goroutine, also before the method returns.
 type Rooms interface {
 	HasKind(name string) bool
-	Room(id rooms.ID) (Room, bool)
-	Find(kind, key string) (Room, bool)
-	// Create makes a room; orFind takes the one that has the key already, if there is one. Errors are those of package host.
-	Create(kind, key string, options []byte, orFind bool) (Room, error)
-	// Tomb tells of a room that has ended, as long as that is remembered.
-	Tomb(id rooms.ID) (host.Tomb, bool)
+	// Enter finds or makes the room that a join means. Errors are those of this package and of package host.
+	Enter(e Entry, done func(Room, error))
+	// Room finds a room in which a session has a seat. ErrUnavailable and ErrUnknownRoom tell two different things: with the second
+	// the seat is given up.
+	Room(id rooms.ID, done func(Room, error))
 }
+
+// Entry is what a join says of the room that it means.
+type Entry struct {
+	Mode    netcode.JoinMode
+	Kind    string
+	Target  string // the room's id, or its key
+	Options []byte // for a room that is made; one msgpack value, or empty
+}
+
+// Errors of finding rooms, beside those of package host. Any other error counts as ErrUnavailable.
+var (
+	ErrUnknownKey  = errors.New("there is no room of this kind and key")
+	ErrUnknownRoom = errors.New("there is no such room")
+	ErrUnavailable = errors.New("the room cannot be reached just now") // whoever asks again may be told better
+)
+
+// EndedError tells of a room that has ended, as long as that is remembered.
+type EndedError struct{ Tomb host.Tomb }
+
+func (e *EndedError) Error() string { return "the room has ended" }
 
 // Room is a room as sessions see it.
 type Room struct {
@@ -32,7 +55,7 @@ type Door interface {
 	Join(m rooms.Mail, options []byte, refuse func(code, why string))
 }
 
-// Hosted gives the rooms of a host to sessions.
+// Hosted gives the rooms of a host to sessions. It answers at once.
 func Hosted(h *host.Host) Rooms { return hosted{h} }
 
 type hosted struct{ host *host.Host }
@@ -42,26 +65,40 @@ func (h hosted) HasKind(name string) bool {
 	return ok
 }
 
-func (h hosted) Room(id rooms.ID) (Room, bool) {
-	r, ok := h.host.Room(id)
-	return seen(r), ok
-}
+func (h hosted) Enter(e Entry, done func(Room, error)) { done(h.enter(e)) }
 
-func (h hosted) Find(kind, key string) (Room, bool) {
-	r, ok := h.host.Find(kind, key)
-	return seen(r), ok
-}
-
-func (h hosted) Create(kind, key string, options []byte, orFind bool) (Room, error) {
-	if orFind {
-		r, _, err := h.host.FindOrCreate(kind, key, options)
+func (h hosted) enter(e Entry) (Room, error) {
+	switch e.Mode {
+	case netcode.JoinID:
+		return h.room(rooms.ID(e.Target))
+	case netcode.JoinKey:
+		if r, ok := h.host.Find(e.Kind, e.Target); ok {
+			return seen(r), nil
+		}
+		if !h.HasKind(e.Kind) {
+			return Room{}, host.ErrUnknownKind
+		}
+		return Room{}, ErrUnknownKey
+	case netcode.JoinOrCreate:
+		r, _, err := h.host.FindOrCreate(e.Kind, e.Target, e.Options)
+		return seen(r), err
+	default:
+		r, err := h.host.Create(e.Kind, e.Target, e.Options)
 		return seen(r), err
 	}
-	r, err := h.host.Create(kind, key, options)
-	return seen(r), err
 }
 
-func (h hosted) Tomb(id rooms.ID) (host.Tomb, bool) { return h.host.Tomb(id) }
+func (h hosted) Room(id rooms.ID, done func(Room, error)) { done(h.room(id)) }
+
+func (h hosted) room(id rooms.ID) (Room, error) {
+	if r, ok := h.host.Room(id); ok {
+		return seen(r), nil
+	}
+	if t, ok := h.host.Tomb(id); ok {
+		return Room{}, &EndedError{t}
+	}
+	return Room{}, ErrUnknownRoom
+}
 
 func seen(r *host.Handle) Room {
 	if r == nil {

@@ -1,7 +1,6 @@
 package sessions
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,9 +22,9 @@ type fileSession struct {
 	ID                string
 	Player            rooms.Player
 	Gen               uint64
-	Current, Previous [sha256.Size]byte
-	Seats             []place
-	Requests          []request
+	Current, Previous Hash
+	Seats             []Place
+	Requests          []Request
 }
 
 // Save writes all sessions to a file that only its owner can read, as a whole or not at all. Secrets are in it as hashes.

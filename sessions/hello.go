@@ -20,35 +20,91 @@ func (l *Loop) takeHello(k *conn) {
 	}
 	k.run = m.Run
 	k.held = slices.Clone(m.Rooms)
-	if m.Session == "" {
-		l.authenticate(k, m.Token)
-		return
+	switch {
+	case m.Session == "":
+		token := m.Token
+		l.greet(k, func(ctx context.Context) (admission, error) { return l.hub.admitToken(ctx, token) })
+	case l.hub.config.Store != nil:
+		id, secret := m.Session, m.Secret
+		l.greet(k, func(ctx context.Context) (admission, error) { return l.hub.reclaim(ctx, id, secret) })
+	default:
+		o, err := l.hub.config.Registry.resume(m.Session, m.Secret, attachment{l, k})
+		if err != nil {
+			k.hangUp(netcode.CloseBadSecret, badSecret)
+			return
+		}
+		l.welcome(k, o)
 	}
-	o, err := l.hub.config.Registry.resume(m.Session, m.Secret, attachment{l, k})
-	if err != nil {
-		k.hangUp(netcode.CloseBadSecret, err.Error())
-		return
-	}
-	l.welcome(k, o)
 }
 
-// authenticate asks who a token belongs to, on a goroutine that ends with the connection.
-func (l *Loop) authenticate(k *conn, token string) {
+const badSecret = "the secret is wrong or old, or the session is forgotten"
+
+// greet asks who a connection is, on a goroutine that ends with the connection.
+func (l *Loop) greet(k *conn, who func(context.Context) (admission, error)) {
 	ctx, cancel := context.WithTimeout(l.hub.ctx, l.hub.config.AuthTimeout)
 	k.state, k.cancelAuth = stateGreeting, cancel
 	l.hub.begin(func() {
 		defer cancel()
-		a := &authenticated{loop: l, conn: k}
-		a.player, a.err = l.hub.identify(ctx, token)
-		l.accept(a)
+		a, err := who(ctx)
+		l.accept(&greeted{l, k, a, err})
 	})
 }
 
-// Errors of identify that are not the client's fault: it may try again.
+// admission is who a connection is: a player who has no session yet, or one whose session a store has granted.
+type admission struct {
+	player rooms.Player
+	grant  *grant // nil: sessions are kept in memory
+}
+
+// greeted is the answer to a hello, on its way to the loop.
+type greeted struct {
+	loop *Loop
+	conn *conn
+	admission
+	err error
+}
+
+// Run implements engine.Task.
+func (g *greeted) Run(*engine.Loop) {
+	l, k := g.loop, g.conn
+	waits := k.state == stateGreeting // else it was closed meanwhile
+	switch {
+	case g.err != nil && waits:
+		code, why := closingOf(g.err)
+		k.hangUp(code, why)
+	case g.err != nil:
+	case g.grant != nil:
+		l.takeGrant(k, g.grant)
+	case waits:
+		l.welcome(k, l.hub.config.Registry.open(g.player, attachment{l, k}))
+	}
+}
+
+// closingOf says how a connection is closed that is not welcome.
+func closingOf(err error) (code uint16, why string) {
+	switch {
+	case errors.Is(err, errAuthSlow), errors.Is(err, errAuthPanic), errors.Is(err, errStoreAway): // not the client's fault: it may try again
+		return netcode.CloseOverloaded, err.Error()
+	case errors.Is(err, ErrBadSecret), errors.Is(err, ErrNoSession):
+		return netcode.CloseBadSecret, badSecret
+	}
+	return netcode.CloseUnauthorized, clip(err.Error(), 100)
+}
+
+// Errors of greeting that are not the client's fault.
 var (
 	errAuthSlow  = errors.New("authentication takes too long")
 	errAuthPanic = errors.New("internal error")
+	errStoreAway = errors.New("sessions cannot be reached just now")
 )
+
+// admitToken asks who a token belongs to, and opens a session for him where sessions are kept.
+func (h *Hub) admitToken(ctx context.Context, token string) (a admission, err error) {
+	if a.player, err = h.identify(ctx, token); err == nil && h.config.Store != nil {
+		a.grant, err = h.openStored(ctx, a.player)
+	}
+	return a, err
+}
 
 // identify calls Authenticate, so many at once and no more.
 func (h *Hub) identify(ctx context.Context, token string) (p rooms.Player, err error) {
@@ -71,100 +127,109 @@ func (h *Hub) identify(ctx context.Context, token string) (p rooms.Player, err e
 	return p, err
 }
 
-// authenticated is the answer for one connection, on its way to the loop.
-type authenticated struct {
-	loop   *Loop
-	conn   *conn
-	player rooms.Player
-	err    error
-}
-
-// Run implements engine.Task.
-func (a *authenticated) Run(*engine.Loop) {
-	k := a.conn
-	if k.state != stateGreeting {
-		return // closed meanwhile
-	}
-	switch {
-	case a.err == nil:
-		a.loop.welcome(k, a.loop.hub.config.Registry.open(a.player, attachment{a.loop, k}))
-	case errors.Is(a.err, errAuthSlow), errors.Is(a.err, errAuthPanic):
-		k.hangUp(netcode.CloseOverloaded, a.err.Error())
-	default:
-		k.hangUp(netcode.CloseUnauthorized, clip(a.err.Error(), 100))
-	}
-}
-
 // welcome makes the connection the session's, and asks the rooms for the seats it has kept.
 func (l *Loop) welcome(k *conn, o opened) {
 	k.state, k.id, k.player, k.gen, k.cancelAuth = stateReady, o.id, o.player, o.gen, nil
 	l.hub.stats.Connections.Add(1)
-	if o.replaced.loop != nil {
-		o.replaced.loop.accept(&superseded{o.replaced})
-	}
-	held, lost := k.held, o.lost(k.held)
+	l.supersede(o.replaced)
+	returns, lost := o.returns(k.held, l.hub.config.RoomsPerSession)
 	k.held = nil
 	k.send(&netcode.Welcome{
 		Version: netcode.Version, Session: o.id, Secret: o.secret, Player: o.player.ID, Name: o.player.Name,
-		Time: uint64(l.hub.now().UnixMilli()), Resumed: o.resumed, Kept: uint64(len(o.seats) + len(lost)),
+		Time: uint64(l.hub.now().UnixMilli()), Resumed: o.resumed, Kept: uint64(len(returns) + len(lost)),
 	})
-	for _, h := range lost {
-		l.sendGone(k, rooms.ID(h.Room), "unknown", nil)
+	for _, room := range lost {
+		k.sendGone(room, "unknown", nil)
 	}
-	for _, p := range o.seats {
-		l.returnTo(k, p, held)
+	for _, r := range returns {
+		l.returnTo(k, r)
 		if k.state != stateReady {
 			return
 		}
 	}
 }
 
-// lost gives the seats that a client holds and its session does not have.
-func (o *opened) lost(held []netcode.Held) []netcode.Held {
-	return slices.DeleteFunc(slices.Clone(held), func(h netcode.Held) bool {
-		at := place{rooms.ID(h.Room), rooms.Seat(h.Seat)}
-		return uint64(at.Seat) == h.Seat && slices.Contains(o.seats, at)
+// kept is a seat that a session may still have, and what its client has seen there.
+type kept struct {
+	Place
+	reliable uint64
+}
+
+// returns gives the seats to ask for: those that the session has, and those that its client holds beside them: what is known of the
+// session here may be older. A client does not hold more than limit seats: further rooms are lost, without anybody being asked.
+func (o *opened) returns(held []netcode.Held, limit int) (returns []kept, lost []rooms.ID) {
+	for _, p := range o.seats {
+		returns = append(returns, kept{Place: p})
+	}
+	for _, h := range held {
+		at := Place{rooms.ID(h.Room), rooms.Seat(h.Seat)}
+		i := slices.IndexFunc(returns, func(r kept) bool { return r.Place == at })
+		switch {
+		case uint64(at.Seat) != h.Seat:
+			lost = append(lost, at.Room)
+		case i >= 0:
+			returns[i].reliable = h.Reliable
+		case len(returns)-len(o.seats) < limit:
+			returns = append(returns, kept{at, h.Reliable})
+		default:
+			lost = append(lost, at.Room)
+		}
+	}
+	return returns, lost
+}
+
+// returnTo asks for a seat the session has kept.
+func (l *Loop) returnTo(k *conn, r kept) {
+	j := &joinRequest{conn: k, seat: r.Seat, reliable: r.reliable}
+	k.asked = append(k.asked, j)
+	l.inquireRoom(r.Room, func(room Room, err error) {
+		if k.state == stateReady {
+			l.foundKept(j, r, room, err)
+		}
 	})
 }
 
-// returnTo asks a room for a seat the session has kept.
-func (l *Loop) returnTo(k *conn, p place, held []netcode.Held) {
-	m := rooms.Mail{Type: rooms.MailReturn, Seat: p.Seat, Session: k.id, Gen: k.gen, Run: k.run}
-	for _, h := range held {
-		if h.Room == string(p.Room) && h.Seat == uint64(p.Seat) {
-			m.Number = h.Reliable
-		}
-	}
-	j := &joinRequest{conn: k, seat: p.Seat}
-	room, ok := l.hub.rooms.Room(p.Room)
-	if !ok {
-		l.hub.config.Registry.unseat(k.id, k.gen, p)
-		l.sendGone(k, p.Room, "unknown", nil)
+// foundKept asks a room for the seat that its session has kept, or says why there is none.
+func (l *Loop) foundKept(j *joinRequest, at kept, room Room, err error) {
+	k := j.conn
+	switch ended, ok := errors.AsType[*EndedError](err); {
+	case ok:
+		l.gone(j, at.Room, ended.Tomb.Why, ended.Tomb.Result)
+		return
+	case errors.Is(err, ErrUnknownRoom):
+		l.gone(j, at.Room, "unknown", nil)
+		return
+	case err != nil: // without its seat there is nothing on this connection to wait for
+		k.hangUp(netcode.CloseOverloaded, "the room of a kept seat cannot be reached just now")
 		return
 	}
 	r := l.replica(room)
-	if !r.expect(j) || room.Post(&m) != nil {
+	if !r.expect(j) || room.Post(j.returnMail()) != nil {
 		k.hangUp(netcode.CloseOverloaded, "the room takes nothing just now")
 	}
 	l.trim(r)
 }
 
-// gone answers a return that the caller has taken off its replica: the seat is no more.
-func (l *Loop) gone(j *joinRequest, why string, result []byte) {
-	k, room := j.conn, j.replica.room.ID
+// gone answers a return that the caller has taken off its replica, if it was on one: the seat is no more.
+func (l *Loop) gone(j *joinRequest, room rooms.ID, why string, result []byte) {
+	k := j.conn
 	k.forget(j)
-	l.hub.config.Registry.unseat(k.id, k.gen, place{room, j.seat})
+	l.hub.config.Registry.unseat(k.id, k.gen, Place{room, j.seat})
 	if k.state == stateReady {
-		l.sendGone(k, room, why, result)
+		k.sendGone(room, why, result)
 	}
 }
 
 // sendGone tells that a seat is no more; if its room has ended, with its result.
-func (l *Loop) sendGone(k *conn, room rooms.ID, why string, result []byte) {
-	if t, ok := l.hub.rooms.Tomb(room); ok {
-		why, result = t.Why, t.Result
-	}
+func (k *conn) sendGone(room rooms.ID, why string, result []byte) {
 	k.send(&netcode.Gone{ID: string(room), Why: wireWhy(why), Result: result})
+}
+
+// supersede has a connection closed whose session another one has taken, if there is one.
+func (l *Loop) supersede(old attachment) {
+	if old.loop != nil {
+		old.loop.accept(&superseded{old})
+	}
 }
 
 // superseded closes a connection whose session a newer one has taken.
@@ -173,6 +238,10 @@ type superseded struct{ old attachment }
 // Run implements engine.Task.
 func (s *superseded) Run(*engine.Loop) {
 	if k := s.old.conn; k.state != stateClosed {
-		k.hangUp(netcode.CloseSuperseded, "a newer connection uses this session")
+		k.hangUp(superseding())
 	}
+}
+
+func superseding() (code uint16, why string) {
+	return netcode.CloseSuperseded, "a newer connection uses this session"
 }

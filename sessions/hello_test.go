@@ -247,15 +247,15 @@ func TestTheNewestConnectionWinsAndALateCloseIsIgnored(t *testing.T) {
 // What an old connection was told of a seat must not take the seat from the one that replaced it.
 func TestAnOldConnectionUnseatsNobody(t *testing.T) {
 	g := NewRegistry(0)
-	at := place{"r", 1}
+	at := Place{"r", 1}
 	o := g.open(rooms.Player{}, attachment{})
-	g.seat(o.id, at, false, 8)
+	g.seat(o.id, o.gen, at, false, 8)
 	o, err := g.resume(o.id, o.secret, attachment{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	g.unseat(o.id, o.gen-1, at)
-	if back, _ := g.resume(o.id, o.secret, attachment{}); len(back.seats) != 1 || g.isNewest(o.id, o.gen) {
+	if back, _ := g.resume(o.id, o.secret, attachment{}); len(back.seats) != 1 || back.gen != o.gen+1 {
 		t.Errorf("%+v", back)
 	}
 }
@@ -267,7 +267,7 @@ func TestSessionsAreForgottenInTheEnd(t *testing.T) {
 	var all []opened
 	for range 3 {
 		o := g.open(rooms.Player{}, attachment{})
-		g.seat(o.id, place{"r", 1}, false, 8)
+		g.seat(o.id, 1, Place{"r", 1}, false, 8)
 		all = append(all, o)
 	}
 	g.expire(now.Add(24 * time.Hour))
@@ -280,7 +280,7 @@ func TestSessionsAreForgottenInTheEnd(t *testing.T) {
 	if g.sessions[all[0].id] != nil || len(g.sessions) != 2 {
 		t.Error("the limit does not hold")
 	}
-	g.unseat(all[1].id, 1, place{"r", 1})
+	g.unseat(all[1].id, 1, Place{"r", 1})
 	g.expire(now.Add(idleTTL + time.Second))
 	if g.sessions[all[1].id] != nil || g.sessions[all[2].id] == nil {
 		t.Error("a session with a seat is kept longer than one without")
@@ -296,11 +296,11 @@ func TestSessionsWithSeatsAreNotPushedOutByThoseWithout(t *testing.T) {
 	g := NewRegistry(2)
 	now := time.Now()
 	seated := g.open(rooms.Player{}, attachment{})
-	g.seat(seated.id, place{"r", 1}, false, 8)
+	g.seat(seated.id, 1, Place{"r", 1}, false, 8)
 	g.detach(seated.id, 1, now)
 	late := g.open(rooms.Player{}, attachment{})
 	g.detach(late.id, 1, now)
-	g.seat(late.id, place{"r", 2}, false, 8) // its join was answered after the connection was lost
+	g.seat(late.id, 1, Place{"r", 2}, false, 8) // its join was answered after the connection was lost
 	var idle []opened
 	for i := range 10 {
 		o := g.open(rooms.Player{}, attachment{})
@@ -312,7 +312,7 @@ func TestSessionsWithSeatsAreNotPushedOutByThoseWithout(t *testing.T) {
 	}
 	for range 2 {
 		o := g.open(rooms.Player{}, attachment{})
-		g.seat(o.id, place{"r", 3}, false, 8)
+		g.seat(o.id, 1, Place{"r", 3}, false, 8)
 		g.detach(o.id, 1, now)
 	}
 	if g.sessions[seated.id] != nil || g.kept.Len() != 2 || g.idle.Len() != 2 {
@@ -325,8 +325,8 @@ func TestRegistrySurvivesAsAFile(t *testing.T) {
 	dir := t.TempDir()
 	g := NewRegistry(0)
 	o := g.open(rooms.Player{ID: "p", Name: "ann"}, attachment{})
-	g.seat(o.id, place{"r-1", 3}, false, 8)
-	g.made(o.id, request{7, 1, "r-1"})
+	g.seat(o.id, 1, Place{"r-1", 3}, false, 8)
+	g.made(o.id, Request{7, 1, "r-1"})
 	if err := g.Save(dir + "/s"); err != nil {
 		t.Fatal(err)
 	}
@@ -338,7 +338,7 @@ func TestRegistrySurvivesAsAFile(t *testing.T) {
 	if err != nil || back.gen != o.gen+1 || len(back.seats) != 1 || back.player.Name != "ann" {
 		t.Errorf("%+v, %v", back, err)
 	}
-	if id, ok := h.recall(o.id, 7, 1); !ok || id != "r-1" {
+	if id, ok := h.recall(o.id, 7, 1, nil); ok || id != "r-1" {
 		t.Error("the session's creations are forgotten")
 	}
 }

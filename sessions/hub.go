@@ -20,15 +20,24 @@ type Config struct {
 	Registry     *Registry
 	Log          *slog.Logger
 
+	Store Store  // where sessions are kept for all nodes; nil: on this one only, in memory
+	Node  string // as which the store knows this node; required with one
+	// OnResume is told of a session that was resumed here and had its connection at another node before, which should be told by way
+	// of its Superseded: else it notices only when it saves. It is called on a goroutine of its own, and may take a second.
+	OnResume func(session string, gen uint64, before string)
+
 	RoomsPerSession int           // seats, those asked for included; default 8
 	MessagesPerSec  float64       // default 60
 	MessageBurst    float64       // default 120
 	HelloTimeout    time.Duration // from the handshake to hello; default 5 s
-	AuthTimeout     time.Duration // from hello to welcome; default 10 s
+	AuthTimeout     time.Duration // from hello to welcome, the store's part included; default 10 s
 }
 
 // maxAuths bounds the calls of Authenticate under way; whoever comes later waits for its turn within AuthTimeout.
 const maxAuths = 64
+
+// maxStores bounds the calls of the Store under way that hellos wait for.
+const maxStores = 64
 
 // maxLoops is how many loops a hub can serve: their places in a mask.
 const maxLoops = 64
@@ -44,6 +53,8 @@ type Hub struct {
 	cancel context.CancelFunc
 
 	auths    chan struct{} // holds one for each call of Authenticate under way
+	stores   chan struct{} // holds one for each call of the Store under way, but for saves
+	away     atomic.Bool   // the store did not answer last
 	work     sync.WaitGroup
 	refusing atomic.Bool
 	stats    Stats
@@ -66,6 +77,11 @@ type Stats struct {
 	Violations   atomic.Uint64 // connections closed for bad bytes
 	Overruns     atomic.Uint64 // loops that lost frames as their mailbox was full
 	ReliableFull atomic.Uint64 // connections closed as reliable messages were dropped: they were not acknowledged
+
+	StoreErrors atomic.Uint64 // calls of the store that were not answered, or with an error of its own
+	Saves       atomic.Uint64 // sessions saved
+	Arrivals    atomic.Uint64 // sessions resumed that had their last connection at another node
+	Departures  atomic.Uint64 // sessions found to be at another node while they had a connection here
 
 	errors [len(errorCodes) + 1]atomic.Uint64 // messages answered with an error, by code; the last: any other
 }
@@ -122,7 +138,11 @@ func New(c Config) *Hub {
 	if c.AuthTimeout == 0 {
 		c.AuthTimeout = 10 * time.Second
 	}
-	h := &Hub{config: c, now: time.Now, began: time.Now(), auths: make(chan struct{}, maxAuths), routes: map[rooms.ID]uint64{}}
+	c.Registry.stored = c.Store != nil
+	h := &Hub{
+		config: c, now: time.Now, began: time.Now(), routes: map[rooms.ID]uint64{},
+		auths: make(chan struct{}, maxAuths), stores: make(chan struct{}, maxStores),
+	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
 }
@@ -131,6 +151,9 @@ func New(c Config) *Hub {
 func (h *Hub) Serve(r Rooms) {
 	h.rooms = r
 	h.begin(h.sweep)
+	if h.config.Store != nil {
+		h.begin(h.save)
+	}
 }
 
 // begin starts a goroutine that Close waits for, unless it is too late for that.
@@ -157,7 +180,8 @@ func (h *Hub) Registry() *Registry { return h.config.Registry }
 // Refuse makes the hub answer every join with shutting_down.
 func (h *Hub) Refuse() { h.refusing.Store(true) }
 
-// Close ends the hub's goroutines. It waits, as long as ctx lasts, for calls of Authenticate, which should end with their context.
+// Close ends the hub's goroutines, and saves what is to be saved. It waits for that and for calls of Authenticate, which should end
+// with their context, as long as ctx lasts.
 // Connections are the engine's to close; close them first. Frames that are still delivered are given back.
 func (h *Hub) Close(ctx context.Context) error {
 	h.cancel()
@@ -173,7 +197,7 @@ func (h *Hub) Close(ctx context.Context) error {
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("close sessions: a call of Authenticate does not return: %w", context.Cause(ctx))
+		return fmt.Errorf("close sessions: a call of Authenticate or of the store does not return: %w", context.Cause(ctx))
 	}
 }
 
@@ -187,6 +211,7 @@ func (h *Hub) sweep() {
 			return
 		case now := <-tick.C:
 			h.config.Registry.expire(now)
+			h.config.Registry.refresh(now)
 		}
 	}
 }
@@ -258,7 +283,7 @@ func (h *Hub) RoomEnded(e rooms.Ended) {
 	h.mu.RUnlock()
 	for i, l := range loops {
 		if mask&(1<<i) != 0 {
-			l.accept(&roomEnded{loop: l, room: e.Room, why: e.Why})
+			l.accept(&roomEnded{loop: l, room: e.Room, why: e.Why, result: e.Result})
 		}
 	}
 }
@@ -297,10 +322,11 @@ func (d *delivery) recycle() {
 
 // roomEnded tells a loop that a room is no more on this node.
 type roomEnded struct {
-	loop *Loop
-	room rooms.ID
-	why  string
+	loop   *Loop
+	room   rooms.ID
+	why    string
+	result []byte
 }
 
 // Run implements engine.Task.
-func (r *roomEnded) Run(*engine.Loop) { r.loop.close(r.room, r.why) }
+func (r *roomEnded) Run(*engine.Loop) { r.loop.close(r.room, r.why, r.result) }

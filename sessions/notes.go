@@ -20,7 +20,7 @@ func (l *Loop) note(r *replica, f *rooms.Frame, n rooms.Note) {
 	case rooms.NoteGone:
 		if j := r.answered(n, true); j != nil {
 			r.forget(j)
-			l.gone(j, n.Why, n.Result)
+			l.gone(j, r.room.ID, n.Why, n.Result)
 		}
 	case rooms.NoteOverloaded:
 		l.overloaded(r, n)
@@ -91,11 +91,13 @@ func (l *Loop) seated(r *replica, f *rooms.Frame, n rooms.Note) {
 	l.leaveBefore(k, r, f, n.Seat) // while the request still keeps the replica
 	r.forget(j)
 	k.forget(j)
-	if !l.hub.config.Registry.seat(k.id, place{r.room.ID, n.Seat}, !j.isReturn(), l.hub.config.RoomsPerSession) {
+	switch l.hub.config.Registry.seat(k.id, k.gen, Place{r.room.ID, n.Seat}, !j.isReturn(), l.hub.config.RoomsPerSession) {
+	case seatOver:
 		l.vacate(rooms.MailLeave, k, r, n.Seat) // nobody could return to it
-		if k.state == stateReady {
-			k.refuse(j.number, netcode.CodeTooManyRooms, "this session has as many seats as it may", 0)
-		}
+		l.refuseSeat(k, j, r.room.ID)
+		return
+	case seatAway:
+		l.drop(k, r, n.Seat)
 		return
 	}
 	if k.state != stateReady { // it was closed while the room answered: the seat waits for its return
@@ -121,6 +123,17 @@ func (l *Loop) seated(r *replica, f *rooms.Frame, n rooms.Note) {
 		RateHz: uint64(r.room.Kind.RateHz), Epoch: uint64(f.Epoch), Tick: f.Tick, Outcome: outcome, Reliable: v.reliable, Applied: n.Applied,
 	})
 	v.tellClock()
+}
+
+// refuseSeat answers a request for a seat that its session cannot have.
+func (l *Loop) refuseSeat(k *conn, j *joinRequest, room rooms.ID) {
+	switch {
+	case k.state != stateReady:
+	case j.isReturn():
+		k.sendGone(room, "unknown", nil)
+	default:
+		k.refuse(j.number, netcode.CodeTooManyRooms, "this session has as many seats as it may", 0)
+	}
 }
 
 // leaveBefore ends the view that a connection has of another seat of the room: it was left and joined again within one frame, and a

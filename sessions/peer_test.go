@@ -73,6 +73,9 @@ func (p *peer) again(loop int, held ...netcode.Held) *peer {
 	q := p.rig.dial(loop)
 	q.run = p.run
 	q.say(&netcode.Hello{Version: 1, Run: q.run, Session: p.secret.Session, Secret: p.secret.Secret, Rooms: held})
+	if q.loop.hub.config.Store != nil {
+		p.rig.settle()
+	}
 	q.welcomed()
 	return q
 }

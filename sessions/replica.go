@@ -76,7 +76,6 @@ func (r *replica) expect(j *joinRequest) bool {
 	}
 	j.replica = r
 	r.asked = append(r.asked, j)
-	j.conn.asked = append(j.conn.asked, j)
 	return true
 }
 
@@ -105,7 +104,7 @@ func (l *Loop) removeView(v *view) {
 // giveUp takes a view off its connection and the seat off its session.
 func (l *Loop) giveUp(v *view) {
 	v.conn.dropView(v)
-	l.hub.config.Registry.unseat(v.conn.id, v.conn.gen, place{v.replica.room.ID, v.seat})
+	l.hub.config.Registry.unseat(v.conn.id, v.conn.gen, Place{v.replica.room.ID, v.seat})
 	l.removeView(v)
 }
 
@@ -166,21 +165,21 @@ func (r *replica) take(f *rooms.Frame) bool {
 }
 
 // close tells the views of a room that is no more on this node and has not said farewell itself.
-func (l *Loop) close(id rooms.ID, why string) {
+func (l *Loop) close(id rooms.ID, why string, result []byte) {
 	r := l.replicas[id]
 	if r == nil {
 		return
 	}
 	for len(r.views) > 0 {
 		v := r.views[0]
-		v.conn.send(&netcode.Left{Request: v.leaving, Room: v.number, Why: wireWhy(why)})
+		v.conn.send(&netcode.Left{Request: v.leaving, Room: v.number, Why: wireWhy(why), Result: result})
 		l.giveUp(v)
 	}
 	for len(r.asked) > 0 {
 		j := r.asked[0]
 		r.forget(j)
 		if j.isReturn() {
-			l.gone(j, why, nil)
+			l.gone(j, id, why, result)
 		} else {
 			l.refuseJoin(j, netcode.CodeRoomEnded, "the room has ended")
 		}

@@ -10,20 +10,23 @@ import (
 	"tickover.dev/rooms/host"
 )
 
-// joinRequest is a seat that was asked for and not answered yet: a join, or the return to a kept seat.
+// joinRequest is a seat that was asked for and not answered yet: a join, or the return to a kept seat. First its room is looked for,
+// then the room is asked.
 type joinRequest struct {
-	conn    *conn
-	replica *replica // of the room that was asked
-	number  uint64   // of the request; 0 for a return
-	mode    netcode.JoinMode
-	kind    string
-	target  string
-	options []byte
-	seat    rooms.Seat // of a return
-	tries   int
+	conn     *conn
+	replica  *replica   // of the room that was asked; nil: it is being looked for
+	number   uint64     // of the request; 0 for a return
+	entry    Entry      // of a join
+	seat     rooms.Seat // of a return, and
+	reliable uint64     // the last reliable message that its client has seen
+	tries    int
 }
 
 func (j *joinRequest) isReturn() bool { return j.number == 0 }
+
+func (j *joinRequest) creates() bool {
+	return j.entry.Mode == netcode.JoinCreate || j.entry.Mode == netcode.JoinOrCreate
+}
 
 // maxJoinTries bounds how often join-or-create goes on to another room because the one it found was just ending.
 const maxJoinTries = 3
@@ -52,100 +55,135 @@ func (l *Loop) takeJoin(k *conn) {
 		k.refuse(m.Request, netcode.CodeTooManyRooms, "this session has as many seats as it may", 0)
 		return
 	}
-	l.tryJoin(&joinRequest{
-		conn: k, number: m.Request, mode: m.Mode, kind: m.Kind, target: m.Target, options: slices.Clone(m.Options),
+	j := &joinRequest{conn: k, number: m.Request, entry: Entry{m.Mode, m.Kind, m.Target, slices.Clone(m.Options)}}
+	k.asked = append(k.asked, j)
+	l.tryJoin(j)
+}
+
+// tryJoin looks for the room that a join means, or makes it. The seat has been reserved.
+func (l *Loop) tryJoin(j *joinRequest) {
+	if j.creates() {
+		l.tryCreate(j)
+		return
+	}
+	l.inquireEntry(j.entry, func(room Room, err error) { l.found(j, room, err) })
+}
+
+// tryCreate asks whether this creation was asked for before, over another connection: then the room is the one that it made.
+func (l *Loop) tryCreate(j *joinRequest) {
+	again := func() { l.accept(&creationAgain{l, j}) }
+	id, underWay := l.hub.config.Registry.recall(j.conn.id, j.conn.run, j.number, again)
+	switch {
+	case underWay: // comes back here when that is over
+	case id == "":
+		l.findOrCreate(j)
+	default:
+		l.inquireRoom(id, func(room Room, err error) {
+			if err == nil || j.entry.Mode == netcode.JoinCreate || !isOver(err) {
+				l.found(j, room, err)
+				return
+			}
+			l.findOrCreate(j)
+		})
+	}
+}
+
+// creationAgain is a creation that has waited for the end of one that is the same.
+type creationAgain struct {
+	loop *Loop
+	join *joinRequest
+}
+
+// Run implements engine.Task.
+func (a *creationAgain) Run(*engine.Loop) {
+	if a.join.conn.state != stateReady {
+		a.loop.found(a.join, Room{}, ErrUnavailable)
+		return
+	}
+	a.loop.tryCreate(a.join)
+}
+
+// findOrCreate makes a room, unless it means any room that has its key, and there is one: that one need not be created.
+func (l *Loop) findOrCreate(j *joinRequest) {
+	if j.entry.Mode == netcode.JoinCreate || j.entry.Target == "" {
+		l.create(j)
+		return
+	}
+	e := j.entry
+	e.Mode = netcode.JoinKey
+	l.inquireEntry(e, func(room Room, err error) {
+		if errors.Is(err, ErrUnknownKey) && j.conn.state == stateReady {
+			l.create(j)
+			return
+		}
+		l.found(j, room, err)
 	})
 }
 
-// tryJoin finds or makes the room and asks it for the seat that was reserved.
-func (l *Loop) tryJoin(j *joinRequest) {
+// create makes a room. Whatever becomes of the connection meanwhile, the session remembers which one it is.
+func (l *Loop) create(j *joinRequest) {
+	g, id, run := l.hub.config.Registry, j.conn.id, j.conn.run
+	if !g.mayCreate(id, l.hub.now()) {
+		l.found(j, Room{}, errTooManyCreations)
+		return
+	}
+	g.making(id, run, j.number)
+	l.inquireEntry(j.entry, func(room Room, err error) {
+		for _, goOn := range g.made(id, Request{run, j.number, room.ID}) {
+			goOn()
+		}
+		l.found(j, room, err)
+	})
+}
+
+// found asks a room for the seat that was reserved, or says why there is no room.
+func (l *Loop) found(j *joinRequest, room Room, err error) {
 	k := j.conn
-	room, err := l.find(j)
+	if k.state != stateReady { // nobody waits for the seat any more
+		l.release(k)
+		return
+	}
 	if err != nil {
-		l.hub.config.Registry.release(k.id)
+		k.forget(j)
+		l.release(k)
 		code, retryMs := codeOf(err)
 		k.refuse(j.number, code, err.Error(), retryMs)
 		return
 	}
 	if r := l.replica(room); !r.expect(j) {
-		l.hub.config.Registry.release(k.id)
+		k.forget(j)
+		l.release(k)
 		k.refuse(j.number, netcode.CodeOverloaded, "too many wait for this room", 1000)
+		l.trim(r)
 		return
 	}
-	mail := rooms.Mail{Session: k.id, Gen: k.gen, Run: k.run, Number: j.number, Player: k.player}
-	room.Join(mail, j.options, func(code, why string) { l.accept(&joinRefused{l, j, code, why}) })
+	l.ask(j, room)
 }
 
-// find gives the room that a join means.
-func (l *Loop) find(j *joinRequest) (Room, error) {
-	switch h := l.hub.rooms; j.mode {
-	case netcode.JoinID:
-		return l.findID(rooms.ID(j.target))
-	case netcode.JoinKey:
-		if room, ok := h.Find(j.kind, j.target); ok {
-			return room, nil
-		}
-		if !h.HasKind(j.kind) {
-			return Room{}, host.ErrUnknownKind
-		}
-		return Room{}, errUnknownKey
-	default:
-		return l.create(j)
-	}
+// release gives back the seat that was reserved for a join of this connection.
+func (l *Loop) release(k *conn) { l.hub.config.Registry.release(k.id, k.gen) }
+
+var errTooManyCreations = errors.New("this session creates rooms too fast")
+
+// isOver reports whether an error says that a room is no more.
+func isOver(err error) bool {
+	_, ended := errors.AsType[*EndedError](err)
+	return ended || errors.Is(err, ErrUnknownRoom)
 }
-
-func (l *Loop) findID(id rooms.ID) (Room, error) {
-	if room, ok := l.hub.rooms.Room(id); ok {
-		return room, nil
-	}
-	if _, ended := l.hub.rooms.Tomb(id); ended {
-		return Room{}, errRoomEnded
-	}
-	return Room{}, errUnknownRoom
-}
-
-// create makes a room. The same creation asked for again, over another connection, is the room that it made.
-func (l *Loop) create(j *joinRequest) (Room, error) {
-	orFind := j.mode == netcode.JoinOrCreate
-	if id, ok := l.hub.config.Registry.recall(j.conn.id, j.conn.run, j.number); ok {
-		if room, err := l.findID(id); err == nil || !orFind {
-			return room, err
-		}
-	}
-	if orFind {
-		if room, ok := l.hub.rooms.Find(j.kind, j.target); ok {
-			return room, nil
-		}
-	}
-	if !l.hub.config.Registry.mayCreate(j.conn.id, l.hub.now()) {
-		return Room{}, errTooManyCreations
-	}
-	room, err := l.hub.rooms.Create(j.kind, j.target, j.options, orFind)
-	if err == nil {
-		l.hub.config.Registry.made(j.conn.id, request{j.conn.run, j.number, room.ID})
-	}
-	return room, err
-}
-
-var (
-	errUnknownKey  = errors.New("there is no room of this kind and key")
-	errUnknownRoom = errors.New("there is no such room")
-	errRoomEnded   = errors.New("the room has ended")
-
-	errTooManyCreations = errors.New("this session creates rooms too fast")
-)
 
 // codeOf says why there is no room, for programs, and when to ask again.
 func codeOf(err error) (code string, retryMs uint64) {
+	if _, ended := errors.AsType[*EndedError](err); ended {
+		return netcode.CodeRoomEnded, 0
+	}
 	for _, c := range []struct {
 		err     error
 		code    string
 		retryMs uint64
 	}{
 		{host.ErrUnknownKind, netcode.CodeUnknownKind, 0},
-		{errUnknownKey, netcode.CodeUnknownKey, 0},
-		{errUnknownRoom, netcode.CodeUnknownRoom, 0},
-		{errRoomEnded, netcode.CodeRoomEnded, 0},
+		{ErrUnknownKey, netcode.CodeUnknownKey, 0},
+		{ErrUnknownRoom, netcode.CodeUnknownRoom, 0},
 		{host.ErrKeyTaken, netcode.CodeKeyTaken, 0},
 		{host.ErrBadKey, netcode.CodeBadOptions, 0},
 		{host.ErrStopping, netcode.CodeShuttingDown, 0},
@@ -181,17 +219,16 @@ func (r *joinRefused) Run(*engine.Loop) {
 func (l *Loop) refuseJoin(j *joinRequest, code, why string) {
 	k := j.conn
 	k.forget(j)
+	if k.state == stateReady && code == netcode.CodeRoomEnded && j.entry.Mode == netcode.JoinOrCreate && j.tries < maxJoinTries {
+		again := &joinRequest{conn: k, number: j.number, entry: j.entry, tries: j.tries + 1}
+		k.asked = append(k.asked, again)
+		l.tryJoin(again)
+		return
+	}
+	l.release(k)
 	if k.state != stateReady {
-		l.hub.config.Registry.release(k.id)
 		return
 	}
-	if code == netcode.CodeRoomEnded && j.mode == netcode.JoinOrCreate && j.tries < maxJoinTries {
-		again := *j
-		again.tries++
-		l.tryJoin(&again)
-		return
-	}
-	l.hub.config.Registry.release(k.id)
 	k.refuse(j.number, code, why, 0)
 }
 

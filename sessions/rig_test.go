@@ -16,11 +16,12 @@ import (
 // What runs already are the timers of a pool that the engine's library keeps.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) }
 
-// rig is a node without sockets, goroutines and clocks: loops whose mailboxes the test empties, over a real shard of real rooms that
-// the test steps.
+// rig is a node, or some, without sockets, goroutines and clocks: loops whose mailboxes the test empties, over a real shard of real
+// rooms that the test steps.
 type rig struct {
 	tb     testing.TB
-	hub    *Hub
+	hub    *Hub // of the first node
+	hubs   []*Hub
 	loops  []*fakeLoop
 	rooms  *shardRooms
 	now    time.Time
@@ -32,25 +33,46 @@ const period = 50 * time.Millisecond // of the test kinds
 func newRig(tb testing.TB, loops int, change func(*Config)) *rig {
 	tb.Helper()
 	r := &rig{tb: tb, now: time.Now()}
+	r.rooms = newShardRooms(r)
+	r.hub = r.addNode(loops, change)
+	return r
+}
+
+// addNode adds a node with loops of its own, which sees the same rooms.
+func (r *rig) addNode(loops int, change func(*Config)) *Hub {
+	r.tb.Helper()
 	c := Config{}
 	if change != nil {
 		change(&c)
 	}
-	r.hub = New(c)
-	r.hub.now = func() time.Time { return r.now }
-	r.rooms = newShardRooms(r)
-	r.hub.rooms = r.rooms
+	h := New(c)
+	h.now = func() time.Time { return r.now }
+	h.rooms = r.rooms
+	r.hubs = append(r.hubs, h)
 	for range loops {
 		l := &fakeLoop{limit: 1 << 20}
-		l.Loop = r.hub.newLoop(l.post)
+		l.Loop = h.newLoop(l.post)
 		r.loops = append(r.loops, l)
 	}
-	tb.Cleanup(func() {
-		if err := r.hub.Close(tb.Context()); err != nil && tb.Context().Err() == nil {
-			tb.Error(err)
+	r.tb.Cleanup(func() {
+		if err := h.Close(r.tb.Context()); err != nil && r.tb.Context().Err() == nil {
+			r.tb.Error(err)
 		}
 	})
-	return r
+	return h
+}
+
+// deliver shows frames to all nodes.
+func (r *rig) deliver(frames []*rooms.Frame) {
+	r.frames = append(r.frames, frames...)
+	for range r.hubs[1:] {
+		for _, f := range frames {
+			f.Retain()
+		}
+	}
+	for _, h := range r.hubs {
+		h.Deliver(frames)
+	}
 }
 
 // fakeLoop is a loop with a mailbox that is emptied by hand.
@@ -89,7 +111,9 @@ func (l *fakeLoop) run() (ran bool) {
 
 // settle runs everything that waits on the loops.
 func (r *rig) settle() {
-	r.hub.work.Wait() // for Authenticate
+	for _, h := range r.hubs {
+		h.work.Wait() // for Authenticate, and for the store
+	}
 	for again := true; again; {
 		again = false
 		for _, l := range r.loops {
@@ -142,23 +166,38 @@ func (r *rig) checkConsistent() {
 			r.tb.Errorf("loop %d: %d views too many", l.index, views)
 		}
 	}
+	for _, h := range r.hubs {
+		r.checkRegistry(h)
+	}
+}
+
+// checkRegistry fails if a node's registry and its loops disagree.
+func (r *rig) checkRegistry(h *Hub) {
+	r.tb.Helper()
 	joining := map[string]int{}
-	for _, l := range r.loops {
+	for _, l := range h.loops {
 		for _, rep := range l.replicas {
 			for _, j := range rep.asked {
-				if !j.isReturn() {
+				if s := h.config.Registry.sessions[j.conn.id]; !j.isReturn() && s != nil && j.conn.gen >= s.first {
 					joining[j.conn.id]++
 				}
 			}
 		}
 	}
-	for id, s := range r.hub.config.Registry.sessions {
-		if s.joining != joining[id] || len(s.seats)+s.joining > r.hub.config.RoomsPerSession {
+	limit := h.config.RoomsPerSession
+	if h.config.Store != nil {
+		limit *= 2 // what the store knew of them may have been old
+	}
+	for id, s := range h.config.Registry.sessions {
+		if s.joining != joining[id] || len(s.seats)+s.joining > limit {
 			r.tb.Errorf("%d joins are reserved, %d under way, %d seats", s.joining, joining[id], len(s.seats))
 		}
+		if s.attached.loop != nil && (s.elem != nil || s.moved || s.attached.conn.state != stateReady || s.attached.conn.gen != s.gen) {
+			r.tb.Errorf("session %s has a connection that is not its own", id)
+		}
 	}
-	for id, mask := range r.hub.routes {
-		for i, l := range r.loops {
+	for id, mask := range h.routes {
+		for i, l := range h.loops {
 			if (mask&(1<<i) != 0) != (l.replicas[id] != nil) {
 				r.tb.Errorf("interest of loop %d in %s is wrong", i, id)
 			}

@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -24,7 +25,10 @@ type shardRooms struct {
 	nextID int
 	ended  []rooms.Ended
 
-	full      bool          // Post refuses
+	full      bool  // Post refuses
+	err       error // nothing can be reached
+	slow      bool  // questions wait in asking
+	asking    []func()
 	hold      bool          // the journal does not answer
 	held      []rooms.Entry // meanwhile
 	admit     bool          // joins wait in admits, as for a game's Admit
@@ -57,8 +61,7 @@ func (s *shardRooms) advance() {
 		}
 		out.Reset()
 		if len(frames) > 0 {
-			s.rig.frames = append(s.rig.frames, frames...)
-			s.rig.hub.Deliver(frames)
+			s.rig.deliver(frames)
 		}
 		for _, e := range ended {
 			s.bury(e)
@@ -87,35 +90,73 @@ func (s *shardRooms) bury(e rooms.Ended) {
 		delete(s.keys, at)
 	}
 	s.tombs[e.Room] = host.Tomb{Why: e.Why, Result: e.Result}
-	s.rig.hub.RoomEnded(e)
+	for _, h := range s.rig.hubs {
+		h.RoomEnded(e)
+	}
 }
 
 func (s *shardRooms) HasKind(name string) bool { return s.kinds[name] != nil }
 
-func (s *shardRooms) Room(id rooms.ID) (Room, bool) { r, ok := s.rooms[id]; return r, ok }
+func (s *shardRooms) Room(id rooms.ID, done func(Room, error)) {
+	s.answer(func() { done(s.room(id)) })
+}
 
-func (s *shardRooms) Find(kind, key string) (Room, bool) { return s.Room(s.keys[kind+"/"+key]) }
+func (s *shardRooms) Enter(e Entry, done func(Room, error)) {
+	s.answer(func() { done(s.enter(e)) })
+}
 
-func (s *shardRooms) Tomb(id rooms.ID) (host.Tomb, bool) { t, ok := s.tombs[id]; return t, ok }
-
-func (s *shardRooms) Create(kind, key string, options []byte, orFind bool) (Room, error) {
-	if !s.HasKind(kind) {
-		return Room{}, host.ErrUnknownKind
+// answer answers a question, at once or when the test says so.
+func (s *shardRooms) answer(f func()) {
+	if s.slow {
+		s.asking = append(s.asking, f)
+		return
 	}
-	if old, ok := s.Find(kind, key); ok && key != "" {
-		if orFind {
-			return old, nil
-		}
+	f()
+}
+
+// answerAll answers the questions that wait.
+func (s *shardRooms) answerAll() {
+	asking := s.asking
+	s.asking = nil
+	for _, f := range asking {
+		f()
+	}
+}
+
+func (s *shardRooms) room(id rooms.ID) (Room, error) {
+	if r, ok := s.rooms[id]; ok {
+		return r, s.err
+	}
+	if t, ok := s.tombs[id]; ok {
+		return Room{}, cmp.Or(s.err, error(&EndedError{t}))
+	}
+	return Room{}, cmp.Or(s.err, ErrUnknownRoom)
+}
+
+func (s *shardRooms) enter(e Entry) (Room, error) {
+	old, taken := s.rooms[s.keys[e.Kind+"/"+e.Target]]
+	switch {
+	case s.err != nil:
+		return Room{}, s.err
+	case e.Mode == netcode.JoinID:
+		return s.room(rooms.ID(e.Target))
+	case !s.HasKind(e.Kind):
+		return Room{}, host.ErrUnknownKind
+	case e.Mode == netcode.JoinKey && !taken:
+		return Room{}, ErrUnknownKey
+	case taken && e.Mode == netcode.JoinCreate:
 		return Room{}, host.ErrKeyTaken
+	case taken:
+		return old, nil
 	}
 	s.nextID++
-	r := Room{ID: rooms.ID(fmt.Sprintf("r-%d", s.nextID)), Kind: s.kinds[kind], Key: key}
+	r := Room{ID: rooms.ID(fmt.Sprintf("r-%d", s.nextID)), Kind: s.kinds[e.Kind], Key: e.Target}
 	r.Door = &shardDoor{s, r.ID}
 	s.rooms[r.ID] = r
-	if key != "" {
-		s.keys[kind+"/"+key] = r.ID
+	if e.Target != "" {
+		s.keys[e.Kind+"/"+e.Target] = r.ID
 	}
-	err := r.Post(&rooms.Mail{Type: rooms.MailCreate, Kind: r.Kind, Name: key, Body: options, Epoch: 1000, Nonce: uint64(s.nextID)})
+	err := r.Post(&rooms.Mail{Type: rooms.MailCreate, Kind: r.Kind, Name: e.Target, Body: e.Options, Epoch: 1000, Nonce: uint64(s.nextID)})
 	return r, err
 }
 
@@ -131,8 +172,10 @@ func (d *shardDoor) Post(m *rooms.Mail) error {
 	m.Room = d.id
 	if err := d.rooms.shard.Take(m, d.rooms.now()); err != nil {
 		if f := rooms.Refusal(m, err); f != nil {
-			d.rooms.rig.frames = append(d.rooms.rig.frames, f)
-			d.rooms.rig.hub.Deliver([]*rooms.Frame{f})
+			if n := &f.Seats[0].Notes[0]; n.Type == rooms.NoteGone { // as a host does
+				n.Why, n.Result = cmp.Or(d.rooms.tombs[d.id].Why, n.Why), d.rooms.tombs[d.id].Result
+			}
+			d.rooms.rig.deliver([]*rooms.Frame{f})
 		}
 	}
 	return nil

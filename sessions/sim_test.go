@@ -13,15 +13,34 @@ import (
 // behind. Whatever the order: no stream has a hole, no tick goes back, and in the end nothing is left over: no view without a
 // connection, no interest without a view, no seat that nobody drops, no frame that is never released.
 func TestNothingIsLeftOverWhateverTheOrder(t *testing.T) {
+	simulate(t, func(s *sim) {
+		s.rig = newRig(t, 3, func(c *Config) { c.MessagesPerSec, c.MessageBurst = 1e6, 1e6 })
+	})
+}
+
+// The same over two nodes and a store that is away at times, whose answers get lost, and nodes that do not always tell each other.
+func TestNothingIsLeftOverOnTwoNodes(t *testing.T) {
+	simulate(t, func(s *sim) {
+		s.pair = newPair(t)
+		s.rig = s.pair.rig
+		for _, h := range s.rig.hubs {
+			h.config.MessagesPerSec, h.config.MessageBurst = 1e6, 1e6
+		}
+	}, "arrived", "departed", "store errors", "saved")
+}
+
+func simulate(t *testing.T, begin func(*sim), also ...string) {
 	total := map[string]int{}
 	for seed := range uint64(300) {
 		s := &sim{T: t, rng: rand.New(rand.NewPCG(seed, 0)), did: total}
+		begin(s)
 		s.run()
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
 	}
-	for _, what := range []string{"resumed", "snapshot", "gone", "superseded", "overrun", "bad secret", "joined", "left", "reliable", "admit refused"} {
+	for _, what := range append(also,
+		"resumed", "snapshot", "gone", "superseded", "overrun", "bad secret", "joined", "left", "reliable", "admit refused", "answered late") {
 		if total[what] == 0 {
 			t.Errorf("the simulation never saw: %s", what)
 		}
@@ -33,6 +52,7 @@ type sim struct {
 	*testing.T
 	rng     *rand.Rand
 	rig     *rig
+	pair    *pair // nil: one node, in memory
 	players []*player
 	did     map[string]int
 }
@@ -53,7 +73,6 @@ type stay struct {
 }
 
 func (s *sim) run() {
-	s.rig = newRig(s.T, 3, func(c *Config) { c.MessagesPerSec, c.MessageBurst = 1e6, 1e6 })
 	for range 8 {
 		s.players = append(s.players, &player{stay: map[string]*stay{}})
 	}
@@ -63,8 +82,23 @@ func (s *sim) run() {
 			return
 		}
 	}
+	s.answerAll()
 	s.rig.checkConsistent()
 	s.finish()
+}
+
+// answerAll has questions to Rooms answered until there are none.
+func (s *sim) answerAll() {
+	s.rig.rooms.slow = false
+	for _, l := range s.rig.loops {
+		l.limit = 1 << 20
+		l.Tick(s.rig.now)
+	}
+	s.rig.settle()
+	for len(s.rig.rooms.asking) > 0 {
+		s.rig.rooms.answerAll()
+		s.rig.settle()
+	}
 }
 
 func (s *sim) step() {
@@ -86,6 +120,12 @@ func (s *sim) step() {
 		l.Tick(s.rig.now)
 	case n < 59:
 		s.rig.rooms.full = s.rng.IntN(5) == 0
+	case n < 60:
+		s.did["answered late"] += len(s.rig.rooms.asking)
+		s.rig.rooms.answerAll()
+		s.rig.rooms.slow = s.rng.IntN(2) == 0
+	case n < 61 && s.pair != nil:
+		s.trouble()
 	case n < 61:
 		s.rig.now = s.rig.now.Add(time.Duration(s.rng.IntN(5000)) * time.Millisecond)
 	case p.peer == nil || n < 66:
@@ -97,6 +137,23 @@ func (s *sim) step() {
 		if p.peer != nil {
 			s.listen(p)
 		}
+	}
+}
+
+// trouble is what may happen between nodes and their store.
+func (s *sim) trouble() {
+	p := s.pair
+	switch s.rng.IntN(5) {
+	case 0:
+		p.store.away, p.store.lost = s.rng.IntN(8) == 0, s.rng.IntN(8) == 0
+	case 1:
+		p.deaf = s.rng.IntN(2) == 0
+	case 2:
+		h := p.hubs[s.rng.IntN(2)]
+		h.config.Registry.refresh(p.now.Add(refreshEvery))
+		h.saveAll()
+	default:
+		p.hubs[s.rng.IntN(2)].saveAll()
 	}
 }
 
@@ -138,8 +195,8 @@ func (s *sim) connect(p *player) {
 	p.peer = s.rig.dial(s.rng.IntN(len(s.rig.loops)))
 	p.rooms, p.log = map[uint64]string{}, ""
 	p.say(hello)
-	if hello.Session == "" {
-		s.rig.hub.work.Wait()
+	if hello.Session == "" || s.pair != nil {
+		p.loop.hub.work.Wait()
 	}
 }
 
@@ -268,6 +325,7 @@ func (s *sim) reliable(at *stay, number uint64) {
 func (s *sim) finish() {
 	r := s.rig
 	r.rooms.hold, r.rooms.full, r.rooms.admit = false, false, false
+	s.answerAll()
 	s.admitAll()
 	for _, l := range r.loops {
 		l.limit = 1 << 20
@@ -304,13 +362,36 @@ func (s *sim) finish() {
 			}
 		}
 	}
-	g := r.hub.config.Registry
-	s.did["superseded"] += int(g.Counts()["superseded"])
-	if n := r.hub.stats.Views.Load() + r.hub.stats.Connections.Load(); n != 0 || g.idle.Len()+g.kept.Len() != len(g.sessions) {
-		s.Errorf("%d views and connections, %d of %d sessions detached", n, g.idle.Len()+g.kept.Len(), len(g.sessions))
+	if s.pair != nil {
+		s.finishStore()
 	}
-	g.expire(r.now.Add(time.Hour))
-	if len(g.sessions) != 0 {
-		s.Error("sessions remain")
+	for _, h := range r.hubs {
+		g := h.config.Registry
+		s.did["superseded"] += int(g.Counts()["superseded"])
+		if n := h.stats.Views.Load() + h.stats.Connections.Load(); n != 0 || g.idle.Len()+g.kept.Len()+g.away.Len() != len(g.sessions) {
+			s.Errorf("%d views and connections, %d of %d sessions detached", n, g.idle.Len()+g.kept.Len()+g.away.Len(), len(g.sessions))
+		}
+		g.expire(r.now.Add(time.Hour))
+		if len(g.sessions) != 0 {
+			s.Error("sessions remain")
+		}
+	}
+}
+
+// finishStore looks at what the nodes have saved.
+func (s *sim) finishStore() {
+	p := s.pair
+	p.store.away, p.store.lost = false, false
+	if err := p.save(); err != nil {
+		s.Error(err)
+	}
+	for _, h := range p.hubs {
+		s.did["arrived"] += int(h.stats.Arrivals.Load())
+		s.did["departed"] += int(h.stats.Departures.Load())
+		s.did["store errors"] += int(h.stats.StoreErrors.Load())
+		s.did["saved"] += int(h.stats.Saves.Load())
+		if g := h.config.Registry; g.away.Len() != len(g.sessions) || g.Unsaved() != 0 {
+			s.Errorf("%d of %d sessions are away, %d are not saved", g.away.Len(), len(g.sessions), g.Unsaved())
+		}
 	}
 }
