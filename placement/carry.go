@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tickover.dev/cluster"
+	"tickover.dev/netcode"
 	"tickover.dev/rooms"
 	"tickover.dev/rooms/host"
 )
@@ -266,6 +267,10 @@ func (r *Rooms) takeJoin(from cluster.Boot, m rooms.Mail, options []byte) {
 		return
 	}
 	h.Join(m, options, func(code, why string) {
+		if code == netcode.CodeShuttingDown {
+			r.elsewhere(from, m.Room)
+			return
+		}
 		f := rooms.RefusedJoin(&m, code, why)
 		defer f.Release()
 		r.Link.Send(from, func(dst []byte) []byte { return rooms.AppendFrame(append(dst, carryFrame), f, m.Node) })

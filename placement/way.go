@@ -139,12 +139,18 @@ func (w *way) Join(m rooms.Mail, options []byte, refuse func(code, why string)) 
 	w.join(e, m, options, refuse)
 }
 
-// join asks the room's owner for a seat. While the owner is sought nobody is asked: the muster asks again.
+// join asks the room's owner for a seat. w.mu is not held. While the owner is sought nobody is asked: the muster asks again.
 func (w *way) join(e *end, m rooms.Mail, options []byte, refuse func(code, why string)) {
 	switch {
 	case e.state == stateSeeking:
 	case e.local != nil:
-		e.local.Join(m, options, refuse)
+		e.local.Join(m, options, func(code, why string) {
+			if code == netcode.CodeShuttingDown { // the room goes elsewhere, and will be asked there
+				w.lost(e)
+				return
+			}
+			refuse(code, why)
+		})
 	case w.town.sendJoin(e.owner, &m, options) != nil:
 		refuse(netcode.CodeOverloaded, "the room cannot be reached just now")
 	}
@@ -201,14 +207,15 @@ func (w *way) open(number uint64, here []rooms.RosterEntry) {
 	for i := range w.waiting {
 		err = cmp.Or(err, w.hand(e, &w.waiting[i]))
 	}
-	for _, j := range w.joins {
-		w.join(e, j.mail, j.options, j.refuse)
-	}
+	joins := w.joins
 	w.waiting, w.bytes, w.joins = nil, 0, nil
 	opened := *e
 	opened.state = stateOpen
 	w.at.Store(&opened)
 	w.mu.Unlock()
+	for _, j := range joins { // nothing else comes from a session before it has its seat
+		w.join(&opened, j.mail, j.options, j.refuse)
+	}
 	switch {
 	case errors.Is(err, rooms.ErrGone):
 		w.lost(&opened)

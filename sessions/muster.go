@@ -101,8 +101,14 @@ func (l *Loop) askAgain(r *replica) {
 			if r.room.Post(j.returnMail()) != nil {
 				k.hangUp(netcode.CloseOverloaded, "the room takes nothing just now")
 			}
-		default:
-			l.ask(j, r.room)
+		default: // as another request: a refusal of the first, from a former owner, must not be taken for an answer to this one
+			again := *j
+			r.forget(j)
+			k.forget(j)
+			if r.expect(&again) {
+				k.asked = append(k.asked, &again)
+				l.ask(&again, r.room)
+			}
 		}
 	}
 	for _, v := range append([]*view(nil), r.views...) {
