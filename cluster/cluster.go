@@ -163,7 +163,15 @@ func (c *Cluster) Farewell(ctx context.Context) error {
 }
 
 // Bury tells of an obituary: a member's process is known to have ended.
-func (c *Cluster) Bury(b Boot) { c.do(func() { c.watch.Bury(b) }) }
+func (c *Cluster) Bury(b Boot) {
+	c.do(func() {
+		if c.watch.IsDead(b) {
+			return
+		}
+		c.watch.Bury(b, c.now())
+		c.look()
+	})
+}
 
 // Suspect has the rooms of a boot looked at that the directory names and that is no member. It does not wait.
 func (c *Cluster) Suspect(b Boot) {
@@ -260,7 +268,13 @@ func (c *Cluster) beaten(members []Member, err error, sent, answered time.Durati
 		return
 	}
 	c.watch.Take(members, sent, answered)
-	now := &Sight{Living: c.watch.Living(), Dead: c.watch.Dead(), Sighted: true, Since: c.watch.Since()}
+	c.look()
+}
+
+// look takes note of who lives, by what is known now.
+func (c *Cluster) look() {
+	before := c.seen.Load()
+	now := &Sight{Living: c.watch.Living(), Dead: c.watch.Dead(), Sighted: c.watch.Sighted(), Since: c.watch.Since()}
 	for _, b := range now.Dead {
 		if !before.IsDead(b) {
 			m, _ := c.watch.Member(b)

@@ -31,10 +31,20 @@ type Watch struct {
 // sighting is what is known of one member's heartbeats.
 type sighting struct {
 	beat   uint64
-	since  time.Duration // when the counter was first seen at beat, or this node's sight was last lost
-	buried bool          // an obituary came
-	beats  bool          // it was seen to change
+	since  time.Duration // when the counter was first seen at beat, or this node's sight was last lost; or the obituary came
+	buried obituary
+	beats  bool // it was seen to change
 }
+
+// obituary is what is made of the news that a member's process has ended. Its last beat may be seen only afterwards, so what the first
+// read sent behind the news brings proves nothing yet; a beat that is newer than that one does.
+type obituary uint8
+
+const (
+	noObituary obituary = iota
+	obituaryCame
+	obituaryHolds
+)
 
 // NewWatch makes the watch of a node. A lease is several heartbeats long.
 func NewWatch(me Boot, lease time.Duration) *Watch {
@@ -47,7 +57,9 @@ func (w *Watch) Take(members []Member, sent, answered time.Duration) {
 	if blind := w.failed || !w.started || answered-w.last > w.lease/2; blind {
 		w.good, w.started, w.failed = sent, true, false
 		for _, s := range w.seen {
-			s.since = sent
+			if s.buried == noObituary {
+				s.since = sent
+			}
 		}
 	}
 	w.last = sent
@@ -60,7 +72,13 @@ func (w *Watch) Take(members []Member, sent, answered time.Duration) {
 			s = &sighting{beat: m.Beat, since: sent}
 			w.seen[m.Boot] = s
 		}
-		if s.beat != m.Beat {
+		switch {
+		case s.buried == obituaryCame:
+			s.beat = m.Beat
+			if sent >= s.since {
+				s.buried = obituaryHolds
+			}
+		case s.beat != m.Beat:
 			*s = sighting{beat: m.Beat, since: sent, beats: true}
 		}
 	}
@@ -74,10 +92,10 @@ func (w *Watch) Take(members []Member, sent, answered time.Duration) {
 // Failed notes that a read was not answered, or not in time.
 func (w *Watch) Failed() { w.failed = true }
 
-// Bury notes an obituary: a member's process is known to be gone. A newer heartbeat refutes it.
-func (w *Watch) Bury(b Boot) {
-	if s := w.seen[b]; s != nil {
-		s.buried = true
+// Bury notes an obituary: a member's process is known to be gone. Newer heartbeats refute it.
+func (w *Watch) Bury(b Boot, now time.Duration) {
+	if s := w.seen[b]; s != nil && s.buried == noObituary {
+		s.buried, s.since = obituaryCame, now
 	}
 }
 
@@ -91,7 +109,7 @@ func (w *Watch) IsDead(b Boot) bool {
 		return w.last-w.good >= w.lease
 	}
 	s := w.seen[b]
-	return s.buried || w.member(b).Left || w.last-s.since >= w.lease
+	return s.buried != noObituary || w.member(b).Left || w.last-s.since >= w.lease
 }
 
 // Living gives the members that are not judged dead, by boot.

@@ -122,10 +122,16 @@ func TestAnAbsentBootIsDeadAfterOneLeaseOfSight(t *testing.T) {
 func TestAnObituaryIsRefutedByABeat(t *testing.T) {
 	s := newSky(t, 2)
 	s.pass(10, time.Millisecond)
-	s.w.Bury(2)
+	s.w.Bury(2, s.now+time.Millisecond)
+	s.dead(2)
+	s.pass(1, time.Millisecond) // its last beat, perhaps
 	s.dead(2)
 	s.pass(1, time.Millisecond)
 	s.dead()
+	s.still[2] = true
+	s.w.Bury(2, s.now+time.Millisecond)
+	s.pass(20, time.Millisecond)
+	s.dead(2)
 }
 
 // If the heirs of a room depended on more than the room and who lives, two nodes would claim it at once.

@@ -91,6 +91,19 @@ func (as *addresses) enter(a netip.Addr, now int64) (ok, tell bool) {
 	return ok, tell
 }
 
+// claim takes a place without asking, for a connection that is refused as soon as it has been told so.
+func (as *addresses) claim(a netip.Addr) {
+	if as.limit < 0 || as.exempt(a) {
+		return
+	}
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	if v := as.visitors[network(a)]; v != nil {
+		v.open++
+		as.enlist(v)
+	}
+}
+
 // leave gives the place of a connection back.
 func (as *addresses) leave(a netip.Addr, now int64) {
 	if as.limit < 0 || as.exempt(a) {

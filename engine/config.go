@@ -67,6 +67,9 @@ type Config struct {
 	// Exempt says which addresses MaxConnsPerAddr is not for. Default: loopback, private and link-local ones.
 	Exempt func(netip.Addr) bool
 
+	// TrustProxy says whose PROXY protocol headers (version 2) are believed; they may come from no other address. Default: nobody's.
+	TrustProxy func(netip.Addr) bool
+
 	// MaxHandshakeBytes bounds the request line and headers; beyond it the answer is 431. Default 8 KiB.
 	MaxHandshakeBytes int
 

@@ -41,7 +41,7 @@ type Conn struct {
 	// Data is the handler's; the engine never looks at it.
 	Data any
 
-	// Set before the first event, then read-only.
+	// Set before the first event, then read-only; remote until a proxy has said whom it speaks for.
 	loop   *Loop
 	socket gnet.Conn
 	remote netip.AddrPort
@@ -59,7 +59,8 @@ type Conn struct {
 	second int32  // of the loop's time, in which
 	extras uint32 // so many frames came that were no whole message
 
-	announced bool // to the handler
+	announced  bool // to the handler
+	introduced bool // by its proxy, or it has none
 
 	// Written once by the loop, read afterwards by the acceptor that waits for it.
 	enrolled bool
@@ -71,7 +72,7 @@ func (c *Conn) Loop() *Loop { return c.loop }
 // Open reports whether messages can still be sent: the handshake is done and neither side has closed.
 func (c *Conn) Open() bool { return c.state == stateOpen }
 
-// RemoteAddr is the peer's address, or that of the proxy before it. It stays valid after Closed.
+// RemoteAddr is the peer's address: that of the client, if a trusted proxy tells it, or else of the proxy. It stays valid after Closed.
 func (c *Conn) RemoteAddr() netip.AddrPort { return c.remote }
 
 // Append adds p to the one binary message that leaves at the end of this turn. It copies p. All Appends of a turn

@@ -75,13 +75,18 @@ func (e *events) OnClose(socket gnet.Conn, err error) gnet.Action {
 func (c *Conn) take(b []byte) int {
 	used := len(b)
 	if c.state == stateHandshake {
+		header, ok := c.proxied(b)
+		if !ok || len(b) == header {
+			return header
+		}
+		b = b[header:]
 		size, answer, refused := c.loop.handshake.answer(b)
 		switch {
 		case refused != nil:
 			c.refuse(refused)
-			return len(b)
+			return used
 		case size == 0:
-			return 0
+			return header
 		}
 		c.upgrade(answer)
 		b = b[size:]

@@ -47,6 +47,7 @@ type Server struct {
 	stopErr  error // written within stopOnce
 
 	accepted, refused, refusedAddr, acceptErrors atomic.Uint64
+	strangeProxies                               atomic.Uint64
 	closeCounts                                  closeCounts
 }
 

@@ -19,6 +19,7 @@ type Stats struct {
 	RefusedAddr  uint64 // connections over MaxConnsPerAddr: answered 429
 	Upgraded     uint64 // handshakes completed
 	Rejected     uint64 // handshakes answered with any other refusal
+	StrangeProxy uint64 // of them, PROXY headers from addresses that are not trusted
 	AcceptErrors uint64 // accepts that failed for want of descriptors or memory
 
 	MessagesIn, MessagesOut uint64 // whole messages; control frames do not count
@@ -109,6 +110,7 @@ func (s *Server) Stats() Stats {
 		Accepted:     s.accepted.Load(),
 		Refused:      s.refused.Load(),
 		RefusedAddr:  s.refusedAddr.Load(),
+		StrangeProxy: s.strangeProxies.Load(),
 		MaxConns:     int64(s.cfg.MaxConns),
 		AcceptErrors: s.acceptErrors.Load(),
 		Closed:       s.closeCounts.read(),

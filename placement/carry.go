@@ -22,6 +22,7 @@ import (
 //	6 lost      some of your messages were lost: say again who is here
 //	7 replaced  a session of yours was resumed here: generation 8 bytes, id
 //	8 offer     a room was released for you: epoch 8 bytes, kind, 0, key, 0, id
+//	9 obituary  a node's process has ended: its boot, 4 bytes
 
 const (
 	carryMail byte = 1 + iota
@@ -32,6 +33,7 @@ const (
 	carryLost
 	carryReplaced
 	carryOffer
+	carryObituary
 )
 
 // Link carries messages to other nodes: in order, none twice, and whoever misses one is told so. *bus.Link is one.
@@ -71,6 +73,7 @@ func (r *Rooms) Deliver(frames []*rooms.Frame) {
 			}
 		}
 		r.noteAudience(f)
+		r.Signals.Take(f, self)
 	}
 	r.Hub.Deliver(frames)
 }
@@ -119,6 +122,18 @@ func (r *Rooms) offer(h *host.Handle, e rooms.Ended) {
 			dst = append(append(dst, h.Key...), 0)
 			return append(dst, h.ID...)
 		})
+	}
+}
+
+// Obituary takes note that a node's process has ended, and tells all others: the heir of its rooms may not have watched it.
+func (r *Rooms) Obituary(dead cluster.Boot) {
+	r.Cluster.Bury(dead)
+	for _, m := range r.Cluster.Sight().Living {
+		if m.Boot != dead && m.Boot != r.Cluster.Self() {
+			r.Link.Send(m.Boot, func(dst []byte) []byte {
+				return binary.BigEndian.AppendUint32(append(dst, carryObituary), uint32(dead))
+			})
+		}
 	}
 }
 
@@ -207,6 +222,11 @@ func (r *Rooms) receive(from cluster.Boot, message []byte) error {
 		r.Hub.Superseded(string(body[8:]), binary.BigEndian.Uint64(body))
 	case carryOffer:
 		return r.takeOffer(from, body)
+	case carryObituary:
+		if len(body) < 4 {
+			return errMessage
+		}
+		r.Cluster.Bury(cluster.Boot(binary.BigEndian.Uint32(body)))
 	default:
 		return errMessage
 	}
@@ -280,6 +300,7 @@ func (r *Rooms) takeJoin(from cluster.Boot, m rooms.Mail, options []byte) {
 // takeFrame shows a frame of another node's room. One of a newer epoch tells who the owner is; one of an older epoch is of an owner that
 // does not know yet that it is one no more.
 func (r *Rooms) takeFrame(from cluster.Boot, f *rooms.Frame) {
+	r.Signals.Take(f, r.node()) // whoever is the owner now: it was confirmed
 	w := r.known(f.Room)
 	if w == nil {
 		f.Release()

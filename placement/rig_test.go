@@ -206,10 +206,11 @@ func (d directory) Look(ctx context.Context, id rooms.ID) (cluster.Record, error
 	return d.Store.Look(ctx, id)
 }
 
-func (b wires) Put(ctx context.Context, packets []bus.Packet, outcomes []bus.Outcome) {
-	if !b.n.dark.Load() {
-		b.Bus.Put(ctx, packets, outcomes)
+func (b wires) Put(ctx context.Context, packets []bus.Packet, outcomes []bus.Outcome) error {
+	if b.n.dark.Load() {
+		return errDark
 	}
+	return b.Bus.Put(ctx, packets, outcomes)
 }
 
 func (b wires) Open(ctx context.Context, owner cluster.Boot) (bus.Inbox, error) {
@@ -356,6 +357,21 @@ func (o *player) join() {
 	o.room.Join(rooms.Mail{Session: o.session, Gen: o.gen, Run: 1, Number: 1, Player: rooms.Player{ID: o.session}}, nil, func(code, why string) {
 		o.hub.w.Errorf("%s was refused: %s %s", o.session, code, why)
 	})
+}
+
+// forget begins a new measurement of the longest silence, and longest gives it.
+func forget(all ...*player) {
+	for _, o := range all {
+		o.hub.mu.Lock()
+		o.gap = 0
+		o.hub.mu.Unlock()
+	}
+}
+
+func (o *player) longest() time.Duration {
+	o.hub.mu.Lock()
+	defer o.hub.mu.Unlock()
+	return o.gap
 }
 
 // play sends one more input, and again what was not acknowledged for a second.

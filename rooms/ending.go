@@ -43,8 +43,8 @@ func (s *Shard) forget(c *core) {
 
 // turnAway answers a request that came too late for its room.
 func (s *Shard) turnAway(c *core, p pend, e Ended) {
-	if p.Type == Returned && (e.Why == "released" || e.Why == "lost") {
-		return // the seat is still there, elsewhere: to be asked for again
+	if moved := e.Why == "released" || e.Why == "lost"; moved && (p.Type == Returned || p.Type == Joined && p.Node != 0) {
+		return // the seat is still there, elsewhere: to be asked for again, as a node does that knows of others
 	}
 	code, why := e.refusal(c.refusal)
 	f := newFrame()

@@ -8,10 +8,11 @@ import (
 
 // Bus keeps the inboxes. Its methods may be called from any goroutine.
 type Bus interface {
-	// Put adds each packet to its destination's inbox, and gives each one its outcome, in outcomes of the same length. There is at
-	// most one packet to a destination in a call that is a batch, and Link calls Put once at a time: order is theirs to keep, and
-	// not the bus's. It returns within seconds whatever happens, and keeps no packet beyond.
-	Put(ctx context.Context, packets []Packet, outcomes []Outcome)
+	// Put adds each packet to its destination's inbox, and says in outcomes, of the same length, what became of it. It returns within
+	// seconds whatever happens, and keeps no packet beyond. The error is why outcomes are Unknown, for people. A bus need not keep
+	// packets of different calls, or of one call to one destination, in order: Link has one of its batches to a destination on its
+	// way at most.
+	Put(ctx context.Context, packets []Packet, outcomes []Outcome) error
 
 	// Open makes the inbox of a boot.
 	Open(ctx context.Context, owner cluster.Boot) (Inbox, error)

@@ -12,8 +12,9 @@
 //
 // A sender numbers its batches to each receiver, from 1, in a conversation. What is dropped uses up a number too, so a receiver
 // that expects 5 and gets 7 has lost something; one that gets 4 has it already. A last message leaves no gap when it is lost:
-// therefore a sender that falls silent tells its newest number once a pulse, for a while. A sender that has forgotten a receiver
-// and its numbers begins a new conversation, which is a loss, and which makes what is still on its way from the old one void.
+// therefore a sender that falls silent tells its newest number once a pulse, for a while. A sender that had too many receivers, and
+// has forgotten the numbers of one, begins a new conversation with it: that is a loss, and makes void what is still on its way from
+// the old one.
 //
 //	batch 1 ─ batch 2 ─ batch 3 ─ (4: refused, the queue is full) ─ batch 5 ─ pulse 5 ─ pulse 5 ─ …
 //	                                            Lost, when 5 comes ─┘

@@ -28,7 +28,8 @@ type Config struct {
 	// all destinations: 64 MiB.
 	MaxQueued, MaxQueuedAll int
 	// MaxPeers bounds the boots that are known as destinations, and those known as senders: 1,024, of some 300 bytes each. Beyond it
-	// the one that was silent for longest is forgotten, which it will take for a loss.
+	// the one that was silent for longest is forgotten, which it will take for a loss when it is spoken to again. If all of them
+	// were spoken to in the last ten pulses, messages to others are refused, and nobody is told.
 	MaxPeers int
 
 	// GiveUp is for how long a batch is sent again and again before what is queued for its destination is dropped: 5 s.
@@ -51,7 +52,7 @@ type Handler interface {
 
 // Errors of Send.
 var (
-	ErrFull     = errors.New("bus: the queue is full")        // the message is dropped; the destination will be told
+	ErrFull     = errors.New("bus: the queue is full")        // the message is dropped; the destination will be told, but see MaxPeers
 	ErrTooLarge = errors.New("bus: message beyond its bound") // MaxMessage; nothing is sent, and nobody told
 	ErrClosed   = errors.New("bus: closed")                   // Run has ended, or is about to
 )
@@ -139,8 +140,8 @@ func (l *Link) arm(now time.Time) {
 	l.timer.Reset(at.Sub(now))
 }
 
-// Forget drops what is queued for a boot that is dead, and all that is known of it. If it lives all the same, it will learn that it
-// has lost something, and so will this node of it.
+// Forget drops what is queued for a boot that is dead, and falls silent. If it lives all the same, it learns that it has lost
+// something when it is spoken to again, and whatever comes from it next counts as a loss here.
 func (l *Link) Forget(b cluster.Boot) {
 	l.mu.Lock()
 	l.out.forget(b)

@@ -59,17 +59,19 @@ type flaky struct {
 	swallow atomic.Bool // what is put goes nowhere, but is said to be delivered
 }
 
-func (f *flaky) Put(ctx context.Context, packets []bus.Packet, outcomes []bus.Outcome) {
+func (f *flaky) Put(ctx context.Context, packets []bus.Packet, outcomes []bus.Outcome) error {
 	f.puts.Add(1)
 	switch {
 	case f.refuse.Load():
+		return errors.New("refused")
 	case f.swallow.Load():
 		for i := range outcomes {
 			outcomes[i] = bus.Delivered
 		}
 	default:
-		f.Bus.Put(ctx, packets, outcomes)
+		return f.Bus.Put(ctx, packets, outcomes)
 	}
+	return nil
 }
 
 // node is a link that runs.
@@ -310,6 +312,46 @@ func TestPingTellsWhetherTheInboxWorks(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.refuse.Store(false)
+	})
+}
+
+// Rooms of all shards send, while nodes are judged dead: each must find its own messages in order at the other end.
+func TestManyGoroutinesMaySend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &flaky{Bus: membus.New(0)}
+		one, two := start(t, b, 1, nil), start(t, b, 2, nil)
+		const senders, each = 8, 200
+		var all sync.WaitGroup
+		for s := range senders {
+			all.Go(func() {
+				for i := range each {
+					one.say(t, 2, fmt.Sprint(s, i))
+					one.Forget(cluster.Boot(3 + i%5))
+					one.Stats()
+					if i%50 == 0 {
+						if err := one.Ping(t.Context()); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+			})
+		}
+		all.Wait()
+		rest(10 * time.Millisecond)
+		var next [senders]int
+		for _, line := range two.lines {
+			var s, i int
+			fmt.Sscanf(line, "1: %d %d", &s, &i)
+			if i != next[s] {
+				t.Fatalf("%q came, want %d", line, next[s])
+			}
+			next[s]++
+		}
+		if len(two.lines) != senders*each {
+			t.Fatalf("%d came", len(two.lines))
+		}
+		two.end()
+		one.end()
 	})
 }
 

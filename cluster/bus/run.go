@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"tickover.dev/cluster"
@@ -16,20 +17,18 @@ const (
 // Run makes this node's inbox, sends and receives until ctx ends, sends what is queued, if that is soon done, and takes the inbox
 // away. It returns the cause. It is called once.
 func (l *Link) Run(ctx context.Context) error {
-	sent := make(chan struct{})
-	go func() {
-		defer close(sent)
-		l.send(ctx)
-	}()
+	var sending sync.WaitGroup
+	sending.Go(func() { l.send(ctx) })
 	l.receive(ctx)
-	<-sent
+	sending.Wait()
 	return context.Cause(ctx)
 }
 
-// parcel is what one Put carries.
+// parcel is what one Put carries. The sender's goroutine has one, for all.
 type parcel struct {
 	packets  []Packet
 	outcomes []Outcome
+	failed   bool // the last one was not answered
 }
 
 // send sends what is due, one Put after the other.
@@ -65,7 +64,14 @@ func (l *Link) put(ctx context.Context, p *parcel) {
 		p.outcomes = append(p.outcomes, Unknown)
 	}
 	// It goes on if ctx ends: what it sends is sent, and the outcome is wanted.
-	l.config.Bus.Put(context.WithoutCancel(ctx), p.packets, p.outcomes)
+	err := l.config.Bus.Put(context.WithoutCancel(ctx), p.packets, p.outcomes)
+	switch {
+	case err != nil && !p.failed:
+		l.log.Warn("packets not known to be delivered; trying on", "error", err)
+	case err == nil && p.failed:
+		l.log.Info("packets are delivered again")
+	}
+	p.failed = err != nil
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.out.settle(p.outcomes, time.Now())
@@ -109,20 +115,20 @@ func (l *Link) receive(ctx context.Context) {
 			l.log.Warn("inbox not taken away; it will expire", "error", err)
 		}
 	}()
-	failing := false
-	for tended := time.Now(); ctx.Err() == nil; {
-		packets, err := inbox.Read(ctx)
-		for _, p := range packets {
-			l.deliver(p)
+	tended, failing := time.Now(), false
+	for ctx.Err() == nil {
+		var err error
+		if time.Since(tended) >= tendEvery {
+			if err = l.tend(ctx, inbox); err == nil {
+				tended = time.Now()
+			}
 		}
-		if time.Since(tended) >= tendEvery && err == nil && ctx.Err() == nil {
-			tended = time.Now()
-			var lost bool
-			lost, err = inbox.Tend(ctx)
-			l.tended(lost)
+		if err == nil {
+			err = l.read(ctx, inbox)
 		}
 		if err != nil && ctx.Err() == nil {
 			l.received.failures.Add(1)
+			tended = time.Time{} // it may have vanished: look at once when the store is back
 			if !failing {
 				l.log.Warn("inbox not read", "error", err)
 			}
@@ -135,6 +141,14 @@ func (l *Link) receive(ctx context.Context) {
 	}
 }
 
+func (l *Link) read(ctx context.Context, inbox Inbox) error {
+	packets, err := inbox.Read(ctx)
+	for _, p := range packets {
+		l.deliver(p)
+	}
+	return err
+}
+
 // open makes the inbox, however long it takes; nil if ctx ends.
 func (l *Link) open(ctx context.Context) Inbox {
 	for failing := false; ctx.Err() == nil; pause(ctx, tryAgain) {
@@ -143,9 +157,9 @@ func (l *Link) open(ctx context.Context) Inbox {
 			return inbox
 		}
 		if !failing && ctx.Err() == nil {
-			failing = true
 			l.log.Warn("inbox not made; trying on", "error", err)
 		}
+		failing = true
 	}
 	return nil
 }
@@ -157,10 +171,11 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// tended tells the handler of the inbox's loss, for everybody who may have had something in it.
-func (l *Link) tended(lost bool) {
+// tend keeps the inbox, and tells the handler if it has lost something, for everybody who may have had something in it.
+func (l *Link) tend(ctx context.Context, inbox Inbox) error {
+	lost, err := inbox.Tend(ctx)
 	if !lost {
-		return
+		return err
 	}
 	l.received.vanished.Add(1)
 	l.log.Warn("inbox has lost packets")
@@ -170,6 +185,7 @@ func (l *Link) tended(lost bool) {
 	for _, b := range known {
 		l.lost(b)
 	}
+	return err
 }
 
 func (l *Link) lost(from cluster.Boot) {

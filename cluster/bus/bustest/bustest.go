@@ -65,7 +65,7 @@ func (s *suite) open(owner cluster.Boot) bus.Inbox {
 func (s *suite) put(to cluster.Boot, data []byte, want bus.Outcome) {
 	s.Helper()
 	outcomes := make([]bus.Outcome, 1)
-	s.b.Put(s.Context(), []bus.Packet{{To: to, Data: data}}, outcomes)
+	s.must(s.b.Put(s.Context(), []bus.Packet{{To: to, Data: data}}, outcomes))
 	if outcomes[0] != want {
 		s.Fatalf("put to %s: %s, want %s", to, outcomes[0], want)
 	}
@@ -124,7 +124,8 @@ func noInbox(s *suite) {
 func neighbours(s *suite) {
 	a, b := s.open(1), s.open(3)
 	outcomes := make([]bus.Outcome, 3)
-	s.b.Put(s.Context(), []bus.Packet{{To: 1, Data: []byte("one")}, {To: 2, Data: []byte("two")}, {To: 3, Data: []byte("three")}}, outcomes)
+	packets := []bus.Packet{{To: 1, Data: []byte("one")}, {To: 2, Data: []byte("two")}, {To: 3, Data: []byte("three")}}
+	s.must(s.b.Put(s.Context(), packets, outcomes))
 	if want := []bus.Outcome{bus.Delivered, bus.NoInbox, bus.Delivered}; !slices.Equal(outcomes, want) {
 		s.Fatalf("outcomes %v, want %v", outcomes, want)
 	}

@@ -41,7 +41,7 @@ func New(maxPackets int) *Bus {
 }
 
 // Put implements bus.Bus.
-func (b *Bus) Put(ctx context.Context, packets []bus.Packet, outcomes []bus.Outcome) {
+func (b *Bus) Put(ctx context.Context, packets []bus.Packet, outcomes []bus.Outcome) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i, p := range packets {
@@ -61,6 +61,7 @@ func (b *Bus) Put(ctx context.Context, packets []bus.Packet, outcomes []bus.Outc
 		}
 		outcomes[i] = bus.Delivered
 	}
+	return nil
 }
 
 // Open implements bus.Bus.

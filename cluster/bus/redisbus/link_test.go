@@ -170,6 +170,7 @@ func TestLostAnswersLoseAndDoubleNothing(t *testing.T) {
 
 // A server that keeps its disk loses nothing, and what waits meanwhile goes on.
 func TestAServerThatIsKilledAndKeepsItsDiskLosesNothing(t *testing.T) {
+	t.Parallel()
 	e, m := killed(t, redistest.Durable...)
 	if got, told := e.counts(); got != int(m.sent) || told > 0 {
 		t.Fatalf("%d of %d came, lost %d times", got, m.sent, told)
@@ -178,14 +179,14 @@ func TestAServerThatIsKilledAndKeepsItsDiskLosesNothing(t *testing.T) {
 
 // One that comes back empty has lost what was in the inboxes, and the inboxes: everybody learns of it, and all goes on.
 func TestAServerThatComesBackEmptyIsNoticed(t *testing.T) {
+	t.Parallel()
 	e, m := killed(t)
 	if _, told := e.counts(); told == 0 {
 		t.Fatal("nobody was told")
 	}
-	eventually(t, "messages come through again", func() bool {
-		m.say()
-		return e.complete(m.sent)
-	})
+	before, _ := e.counts()
+	m.say()
+	eventually(t, "messages come through again", func() bool { got, _ := e.counts(); return got > before })
 }
 
 // killed sends while a server is killed and started again, until all has come or was told to be lost.
@@ -215,6 +216,27 @@ func killed(t *testing.T, options ...string) (*ear, *mouth) {
 	return e, m
 }
 
+// A fail-over may lose the end of an inbox: in order, none twice, none missing without notice is all that can be had, and it goes on.
+func TestAFailOverIsSurvived(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartSentinel(t, 1)
+	e := &ear{t: t}
+	link(t, s.URL(), 2, e, Config{}, nil)
+	m := &mouth{Link: link(t, s.URL(), 1, &ear{t: t}, Config{}, nil)}
+	every(time.Millisecond, 500, func(i int) {
+		if i == 250 {
+			s.Master.Kill()
+		}
+		m.say()
+	})
+	s.AwaitMaster(s.Replica)
+	eventually(t, "the newest has come, or its loss was told", func() bool { return e.complete(m.sent) })
+	before, told := e.counts()
+	m.say()
+	eventually(t, "messages come through again", func() bool { got, _ := e.counts(); return got > before })
+	t.Logf("%d of %d came, lost %d times", before, m.sent-1, told)
+}
+
 // A reader that is too slow must learn that its inbox has dropped what it had not read.
 func TestAnOverflowIsNoticed(t *testing.T) {
 	server := redistest.Start(t)
@@ -242,10 +264,10 @@ func TestAnOverflowIsNoticed(t *testing.T) {
 func TestTheEndDoesNotWaitForAReader(t *testing.T) {
 	server := redistest.Start(t)
 	rc := redisconn.Config{URL: server.URL()}
-	l := bus.New(bus.Config{Self: 1, Handler: &ear{t: t}, Bus: New(client(t, redisconn.Open, rc), client(t, redisconn.OpenBlocking, rc), Config{})})
+	b := New(client(t, redisconn.Open, rc), client(t, redisconn.OpenBlocking, rc), Config{})
 	var took time.Duration
 	for range 3 { // the machine may be busy
-		l = bus.New(bus.Config{Self: 1, Handler: &ear{t: t}, Bus: New(client(t, redisconn.Open, rc), client(t, redisconn.OpenBlocking, rc), Config{})})
+		l := bus.New(bus.Config{Self: 1, Handler: &ear{t: t}, Bus: b})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {

@@ -47,14 +47,15 @@ const field = "b"
 
 // Put implements bus.Bus. It is one pipeline, bounded by the client's timeouts; on a Cluster, one to each server, and a dead one
 // delays the others by that much.
-func (b *Bus) Put(ctx context.Context, packets []bus.Packet, outcomes []bus.Outcome) {
+func (b *Bus) Put(ctx context.Context, packets []bus.Packet, outcomes []bus.Outcome) error {
 	pipe := b.client.Pipeline()
 	for _, p := range packets {
 		pipe.XAdd(ctx, &redis.XAddArgs{
 			Stream: b.key(p.To), NoMkStream: true, MaxLen: b.config.MaxPackets, Approx: true, Values: []any{field, p.Data},
 		})
 	}
-	answers, _ := pipe.Exec(ctx)
+	answers, broken := pipe.Exec(ctx)
+	var why error
 	stray := false
 	for i, a := range answers {
 		// Without a connection commands have no error of their own: what counts is an id.
@@ -65,12 +66,14 @@ func (b *Bus) Put(ctx context.Context, packets []bus.Packet, outcomes []bus.Outc
 			outcomes[i] = bus.NoInbox
 		default:
 			outcomes[i] = bus.Unknown
+			why = cmp.Or(err, broken)
 			stray = stray || isStray(err)
 		}
 	}
 	if stray {
 		b.lookAround(ctx, b.client)
 	}
+	return why
 }
 
 // isStray tells that a Cluster has the key on another server than the client thinks.

@@ -47,6 +47,7 @@ func TestBusOnOneServer(t *testing.T) {
 
 // Commands that touch two keys fail only there.
 func TestBusOnACluster(t *testing.T) {
+	t.Parallel()
 	bustest.Run(t, opener(redisconn.Config{URL: redistest.StartCluster(t).URL()}))
 }
 

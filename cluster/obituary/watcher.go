@@ -1,0 +1,155 @@
+package obituary
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"tickover.dev/cluster"
+)
+
+// Config says whom a Watcher watches, and whom it tells. All but Log is required.
+type Config struct {
+	Self cluster.Boot
+	// Living gives the members that are taken to live. It is asked several times a second.
+	Living func() []cluster.Member
+	// Dead is told once of each boot whose process has ended, from any goroutine.
+	Dead func(cluster.Boot)
+	Log  *slog.Logger
+}
+
+const (
+	watched   = 3 // peers of each node: that two of them die with it, within one lease, is rare
+	lookEvery = 100 * time.Millisecond
+	// dialWithin bounds a dial. A refusal comes at once; what takes longer tells nothing.
+	dialWithin = 500 * time.Millisecond
+	pause      = time.Second // after a dial that told nothing
+
+	// A process that ends closes one socket after the other: for a moment its address may take a connection and reset it.
+	quickTries = 10
+	quickly    = 10 * time.Millisecond
+)
+
+// Watcher watches this node's peers.
+type Watcher struct {
+	config Config
+	work   sync.WaitGroup
+}
+
+// NewWatcher makes a watcher. Run runs it.
+func NewWatcher(c Config) *Watcher {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Watcher{config: c}
+}
+
+// Run watches until ctx ends, and returns the cause.
+func (w *Watcher) Run(ctx context.Context) error {
+	peers := map[cluster.Boot]context.CancelFunc{}
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		want := Peers(w.config.Self, w.config.Living())
+		for b, stop := range peers {
+			if !slices.ContainsFunc(want, func(m cluster.Member) bool { return m.Boot == b }) {
+				stop()
+				delete(peers, b)
+			}
+		}
+		for _, m := range want {
+			if peers[m.Boot] == nil {
+				mine, stop := context.WithCancel(ctx)
+				peers[m.Boot] = stop
+				w.work.Go(func() { w.watch(mine, m) })
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			for _, stop := range peers {
+				stop()
+			}
+			w.work.Wait()
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Peers gives the members that a node watches: the three living ones behind it, by boot, that can be watched.
+func Peers(self cluster.Boot, living []cluster.Member) []cluster.Member {
+	ring := slices.DeleteFunc(slices.Clone(living), func(m cluster.Member) bool { return m.Peer == "" || m.Boot == self })
+	slices.SortFunc(ring, func(a, b cluster.Member) int { return int(a.Boot-self) - int(b.Boot-self) }) // behind self, round the circle
+	return ring[:min(watched, len(ring))]
+}
+
+// watch watches one peer until it is dead, or ctx ends.
+func (w *Watcher) watch(ctx context.Context, m cluster.Member) {
+	met, tries := false, 0
+	for ctx.Err() == nil {
+		c, err := w.meet(ctx, m)
+		switch {
+		case errors.Is(err, errDead) && met:
+			w.config.Log.Warn("obituary: the node's process has ended", "boot", m.Boot, "name", m.Name)
+			w.config.Dead(m.Boot)
+			return
+		case err != nil: // it tells nothing, also if nobody was ever met there: the address may be wrong
+			wait := pause
+			if tries++; met && tries <= quickTries {
+				wait = quickly
+			}
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+			}
+			continue
+		}
+		met, tries = true, 0
+		ended := context.AfterFunc(ctx, func() { c.Close() })
+		c.Read(make([]byte, 1)) // returns when the connection ends
+		ended()
+		c.Close()
+	}
+}
+
+// errDead is a peer's address where nobody listens, or another boot.
+var errDead = errors.New("obituary: nobody, or another boot, is there")
+
+// Refused reports whether nobody listens where a member says that it is watched. Of a member that was never met that proves little; but
+// a node that starts again, where it was before, may take it for the death of its last run.
+func Refused(ctx context.Context, m cluster.Member) bool {
+	dialer := net.Dialer{Timeout: dialWithin}
+	c, err := dialer.DialContext(ctx, "tcp", m.Peer)
+	if err == nil {
+		c.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
+}
+
+// meet connects to a peer.
+func (w *Watcher) meet(ctx context.Context, m cluster.Member) (net.Conn, error) {
+	dialer := net.Dialer{Timeout: dialWithin, KeepAlive: -1}
+	c, err := dialer.DialContext(ctx, "tcp", m.Peer)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, errDead
+	}
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	defer stop()
+	boot, err := greet(c, w.config.Self)
+	if err == nil && boot != m.Boot {
+		err = errDead
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
