@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +32,8 @@ type Config struct {
 	Origins      []string `help:"Pages that may connect besides those of this host, as https://HOST; * for all. Clients that are no browsers always may." placeholder:"ORIGIN"`
 	Data         string   `help:"Keep rooms and sessions in this folder over an orderly stop and start." placeholder:"DIR"`
 	Redis        string   `help:"Redis (7.0 or newer) that keeps rooms and sessions, also when this node dies, and that its nodes share: redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://. Prefer the environment if there is a password in it." placeholder:"URL"`
+	Peer         string   `help:"Where other nodes of one Redis watch this one's process, to know at once when it ends. If the default port is taken, any free one." default:":7780"`
+	Advertise    string   `help:"This node's host name or address as other nodes reach it. Default: the host of --peer, or this machine's private address." placeholder:"HOST"`
 	Name         string   `help:"This node's name among those of one Redis. Default: the host's, and the game port." placeholder:"NAME"`
 	JWTKey       string   `name:"jwt-key" help:"Take only players with a JSON web token signed with this key of at least 32 bytes (HS256; sub (1-64 bytes) is the player, name is shown, exp is required). A token is looked at when a session begins: the session then resumes with a secret of its own, also after the token's exp. Prefer --jwt-key-file or the environment: others on this machine see flags." placeholder:"KEY"`
 	JWTKeyFile   string   `name:"jwt-key-file" help:"The same, with the key in a file; space around it is cut off." placeholder:"FILE"`
@@ -39,6 +43,8 @@ type Config struct {
 	Conns  int `help:"Connections taken at most (0: as many as descriptors allow)." default:"0"`
 
 	ConnsPerAddress int `help:"Connections that one address (of IPv6: one /64) may hold, and open at once; a sixteenth of that a second after such a burst. Loopback and private addresses, as of proxies, are not counted. 0: a quarter of --conns, 64 to 1024; -1: no bound." default:"0"`
+
+	TrustProxy []string `help:"Networks of load balancers whose PROXY protocol headers (version 2) are believed, as 10.0.0.0/8. Headers from elsewhere are refused." placeholder:"CIDR"`
 
 	Drain     time.Duration `help:"How long an orderly stop may take, more than 0." default:"10s"`
 	LogLevel  slog.Level    `help:"Least level that is logged: debug, info, warn, error." default:"info"`
@@ -87,6 +93,9 @@ func (c *Config) Validate() error {
 			errs = append(errs, err)
 		}
 	}
+	if _, err := c.trusted(); err != nil {
+		errs = append(errs, err)
+	}
 	if _, err := c.authenticate(); err != nil {
 		errs = append(errs, err)
 	}
@@ -112,6 +121,25 @@ func (c *Config) Validate() error {
 
 // redis is how Redis is reached.
 func (c *Config) redis() redisconn.Config { return redisconn.Config{URL: c.Redis, Name: "tickover"} }
+
+// trusted gives what decides whose PROXY headers are believed, or everything that is wrong with the networks; nil: nobody's.
+func (c *Config) trusted() (func(netip.Addr) bool, error) {
+	var errs []error
+	var networks []netip.Prefix
+	for _, s := range c.TrustProxy {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("--trust-proxy %q: want a network, as 10.0.0.0/8", s))
+		}
+		networks = append(networks, p.Masked())
+	}
+	if len(networks) == 0 {
+		return nil, errors.Join(errs...)
+	}
+	return func(a netip.Addr) bool {
+		return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(a) })
+	}, errors.Join(errs...)
+}
 
 // guests reports whether everybody is let in.
 func (c *Config) guests() bool { return c.Authenticate == nil && c.JWTKey == "" && c.JWTKeyFile == "" }

@@ -134,10 +134,14 @@ func (n *Node) listen() error {
 	if err := n.take(); err != nil { // before the engine, which serves at once
 		return errors.Join(errPage, errAdmin, err)
 	}
+	trusted, err := n.config.trusted()
+	if err != nil {
+		return err
+	}
 	n.engine, errGame = engine.Start(engine.Config{
 		Addr: n.config.GameAddr, Loops: n.config.Loops, Path: "/", Subprotocol: netcode.Subprotocol, RejectText: true,
 		MaxConns: n.config.Conns, MaxConnsPerAddr: n.config.ConnsPerAddress, MaxBacklogBytes: 1 << 20, BacklogCode: netcode.CloseBacklog, Log: n.log, New: n.hub.NewLoop,
-		Allow: n.doors.allow,
+		Allow: n.doors.allow, TrustProxy: trusted,
 	})
 	if err := errors.Join(
 		busy("--game-addr", n.config.GameAddr, errGame), busy("--http-addr", n.config.HTTPAddr, errPage), busy("--admin-addr", n.config.AdminAddr, errAdmin),

@@ -8,14 +8,17 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/sys/unix"
 
 	"tickover.dev/cluster"
 	"tickover.dev/cluster/bus"
 	"tickover.dev/cluster/bus/redisbus"
+	"tickover.dev/cluster/obituary"
 	"tickover.dev/cluster/redisstore"
 	"tickover.dev/placement"
 	"tickover.dev/redisconn"
@@ -50,6 +53,7 @@ type shared struct {
 	cluster *cluster.Cluster
 	local   *placement.Local
 	rooms   *placement.Rooms
+	peers   *obituary.Listener
 
 	running sync.WaitGroup
 	stop    context.CancelFunc
@@ -109,7 +113,41 @@ func openShared(ctx context.Context, c *Config, log *slog.Logger) (_ *shared, er
 	}
 	s.clients = append(s.clients, reads)
 	s.inboxes = redisbus.New(sends, reads, redisbus.Config{})
-	return s, nil
+	s.peers, err = listenPeers(c.Peer, s.boot, log)
+	return s, err
+}
+
+// defaultPeer is the default of --peer: the only port that may be another one, as the members' records tell which it is.
+const defaultPeer = ":7780"
+
+// listenPeers opens the address where other nodes watch this one.
+func listenPeers(addr string, boot cluster.Boot, log *slog.Logger) (*obituary.Listener, error) {
+	addr = cmp.Or(addr, ":0")
+	l, err := obituary.Listen(addr, boot)
+	if addr == defaultPeer && errors.Is(err, unix.EADDRINUSE) {
+		if l, err = obituary.Listen(":0", boot); err == nil {
+			log.Info("the peers' port is taken, another one is used", "peer", l.Addr())
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--peer: %w", err)
+	}
+	return l, nil
+}
+
+// peerAddr is where other nodes reach this one's peers' listener.
+func (s *shared) peerAddr(c *Config) string {
+	at := s.peers.Addr()
+	host := c.Advertise
+	if host == "" {
+		if host = at.IP.String(); at.IP.IsUnspecified() {
+			host = "127.0.0.1"
+			if ip, ok := lanAddr(); ok {
+				host = ip.String()
+			}
+		}
+	}
+	return net.JoinHostPort(host, strconv.Itoa(at.Port))
 }
 
 func (s *shared) open(conns int) (redis.UniversalClient, error) {
@@ -130,7 +168,7 @@ func (s *shared) makeRooms(hub *sessions.Hub) {
 // serve makes what joins a host to the cluster. It comes before the host's first room.
 func (s *shared) serve(h *host.Host, c *Config, conns func() int) {
 	s.local = placement.NewLocal(s.boot, h, s.journal, conns, s.rooms.Gone)
-	self := cluster.Member{Boot: s.boot, Name: cmp.Or(c.Name, nameOf(c.GameAddr, s.boot)), HTTP: c.HTTPAddr, Game: c.GameAddr, Version: version()}
+	self := cluster.Member{Boot: s.boot, Name: cmp.Or(c.Name, nameOf(c.GameAddr, s.boot)), HTTP: c.HTTPAddr, Game: c.GameAddr, Version: version(), Peer: s.peerAddr(c)}
 	for _, k := range c.Kinds {
 		self.Kinds = append(self.Kinds, k.Name)
 	}
@@ -150,6 +188,11 @@ func (s *shared) join(ctx context.Context, h *host.Host) error {
 		return fmt.Errorf("make the node's inbox: %w", context.Cause(ctx))
 	}
 	s.running.Go(func() { s.cluster.Run(running) })
+	s.running.Go(func() {
+		obituary.NewWatcher(obituary.Config{
+			Self: s.boot, Living: func() []cluster.Member { return s.cluster.Sight().Living }, Dead: s.rooms.Obituary, Log: s.log,
+		}).Run(running)
+	})
 	s.running.Go(func() {
 		redisconn.Watch(running, redisconn.WatchConfig{Config: s.redis, Lost: func(why string) {
 			s.log.Warn("redis may have lost what it was given last: rooms write all they know", "why", why)
@@ -178,7 +221,10 @@ func (s *shared) alone(ctx context.Context) error {
 				if s.cluster.Beats(m.Boot) {
 					return fmt.Errorf("another node is called %q: give each its own --name", self.Name)
 				}
-				twin = true // this node's last run, most likely: whether it lives shows within a lease
+				if !twin && obituary.Refused(ctx, m) { // this node's last run, most likely
+					s.rooms.Obituary(m.Boot)
+				}
+				twin = true // else whether it lives shows within a lease
 			}
 		}
 		if sight.Sighted && !twin {
@@ -209,6 +255,9 @@ func (s *shared) leave(ctx context.Context) error {
 }
 
 func (s *shared) close() error {
+	if s.peers != nil { // last: to other nodes it is this one's death
+		defer s.peers.Close()
+	}
 	if s.journal != nil {
 		s.journal.Close()
 	}
