@@ -24,8 +24,11 @@ run: build ## a server with the example games; rooms and sessions are kept in ./
 .PHONY: test
 test: deps ## all tests: Go with -race, TypeScript, the browser; installs what is missing where it may
 	@$(GO) run ./scripts/gotest -may-skip TestTenThousandRooms,TestSimulation,TestSteady -- -race -timeout 9m ./...
-	@$(GO) run ./scripts/gotest ./rooms -sim.seeds $(SEEDS)
 	@scripts/typescript.sh test
+
+.PHONY: sim
+sim: ## the simulations of rooms, cluster and inboxes over SEEDS seeds (2000), broken builds included; SEED=n runs one, with its trace
+	@$(GO) run ./scripts/gotest -- -timeout 20m ./rooms ./cluster ./cluster/bus $(if $(SEED),-run 'TestRooms(Survive|Find)|TestNothingIsLost' -v -sim.seed $(SEED),-sim.seeds $(SEEDS))
 
 .PHONY: lint
 lint: deps ## formatting, vet, staticcheck, modernizers, types of the TypeScript, the committed bundle
@@ -40,7 +43,7 @@ fmt: ## format the Go code
 	$(GO) tool gofumpt -w .
 
 .PHONY: check
-check: lint test ## what CI runs
+check: lint test sim ## what CI runs
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for SECONDS_EACH seconds (20)
