@@ -46,7 +46,7 @@ type shared struct {
 	nonces  *nonces
 	journal *redisjournal.Journal
 	store   *redisstore.Store
-	session sessions.Store
+	session *redissessions.Store
 	beats   *redisstore.Store
 	inboxes *redisbus.Bus
 	link    *bus.Link
@@ -167,8 +167,8 @@ func (s *shared) makeRooms(hub *sessions.Hub) {
 
 // serve makes what joins a host to the cluster. It comes before the host's first room.
 func (s *shared) serve(h *host.Host, c *Config, conns func() int) {
-	s.local = placement.NewLocal(s.boot, h, s.journal, conns, s.rooms.Gone)
-	self := cluster.Member{Boot: s.boot, Name: cmp.Or(c.Name, nameOf(c.GameAddr, s.boot)), HTTP: c.HTTPAddr, Game: c.GameAddr, Version: version(), Peer: s.peerAddr(c)}
+	s.local = placement.NewLocal(s.boot, h, s.journal, conns, s.rooms)
+	self := cluster.Member{Boot: s.boot, Name: c.nameAs(s.boot), HTTP: c.HTTPAddr, Game: c.GameAddr, Version: version(), Peer: s.peerAddr(c)}
 	for _, k := range c.Kinds {
 		self.Kinds = append(self.Kinds, k.Name)
 	}
@@ -270,6 +270,9 @@ func (s *shared) close() error {
 
 // ended takes a room that is no more off the directory.
 func (s *shared) ended(ctx context.Context, h *host.Handle, e rooms.Ended) { s.rooms.Ended(ctx, h, e) }
+
+// nameAs is what a boot of the node is called.
+func (c *Config) nameAs(boot cluster.Boot) string { return cmp.Or(c.Name, nameOf(c.GameAddr, boot)) }
 
 // nameOf gives the name of a node that was given none: its host's, and its game port.
 func nameOf(gameAddr string, boot cluster.Boot) string {

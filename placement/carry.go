@@ -107,7 +107,7 @@ func (r *Rooms) RoomEnded(e rooms.Ended) {
 		}
 	}
 	if w := r.known(e.Room); w != nil {
-		r.gone(w, e)
+		r.over(w, e)
 		return
 	}
 	r.Hub.RoomEnded(e)
@@ -326,5 +326,5 @@ func (r *Rooms) takeEnded(from cluster.Boot, e rooms.Ended) {
 	if at := w.at.Load(); at.owner != from || e.Epoch < at.epoch {
 		return
 	}
-	r.gone(w, e)
+	r.over(w, e)
 }

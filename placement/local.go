@@ -18,7 +18,7 @@ type Local struct {
 	host    *host.Host
 	journal rooms.Journal
 	conns   func() int
-	gone    func(rooms.ID) func(rooms.Node) bool
+	town    *Rooms
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -27,9 +27,9 @@ type Local struct {
 
 var _ cluster.Rooms = (*Local)(nil)
 
-// NewLocal joins a host and its journal. conns counts the node's connections; gone is Rooms.Gone.
-func NewLocal(self cluster.Boot, h *host.Host, j rooms.Journal, conns func() int, gone func(rooms.ID) func(rooms.Node) bool) *Local {
-	return &Local{self: self, host: h, journal: j, conns: conns, gone: gone, opening: map[rooms.ID]rooms.Epoch{}}
+// NewLocal joins a host and its journal. conns counts the node's connections; town is the rooms that its players see.
+func NewLocal(self cluster.Boot, h *host.Host, j rooms.Journal, conns func() int, town *Rooms) *Local {
+	return &Local{self: self, host: h, journal: j, conns: conns, town: town, opening: map[rooms.ID]rooms.Epoch{}}
 }
 
 // Epoch implements cluster.Own.
@@ -64,7 +64,10 @@ func (l *Local) Top(ctx context.Context, room rooms.ID) (rooms.Top, error) {
 
 // Claim implements cluster.Rooms.
 func (l *Local) Claim(ctx context.Context, r cluster.Record) (rooms.Epoch, error) {
-	epoch, err := l.host.Claim(ctx, r.Room, r.Epoch, l.gone(r.Room))
+	epoch, err := l.host.Claim(ctx, r.Room, r.Epoch, l.town.gone(r.Room))
+	if err == nil {
+		l.town.claimed(r.Room)
+	}
 	if err != nil && !errors.Is(err, rooms.ErrGone) && !errors.Is(err, rooms.ErrClaimLost) {
 		return 0, fmt.Errorf("%w: %w", cluster.ErrCannotRun, err)
 	}

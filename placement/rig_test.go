@@ -24,8 +24,11 @@ import (
 	"tickover.dev/sessions"
 )
 
-// ledger counts inputs.
-type ledger struct{ Seats rooms.Seats[row] }
+// ledger counts inputs, and signals.
+type ledger struct {
+	Seats   rooms.Seats[row]
+	Signals uint64
+}
 
 type row struct{ Count, Sum uint64 }
 
@@ -42,6 +45,17 @@ func (g *ledger) Step(t *rooms.Tick[entry]) {
 		case rooms.Input:
 			r := g.Seats.Get(e.Seat)
 			*r = row{r.Count + 1, r.Sum + e.Input.N}
+		case rooms.Signal:
+			g.Signals++
+			switch e.Name {
+			case "count":
+				t.Reply(e, g.Signals)
+			case "refuse":
+				t.Reject(e, "room_ended", "but it has not")
+			case "end":
+				t.Reply(e, g.Signals)
+				t.End("over")
+			}
 		}
 	}
 }
@@ -101,7 +115,7 @@ func (w *town) start() *node {
 	if err != nil {
 		w.Fatal(err)
 	}
-	local := NewLocal(boot, h, journal{w.journal, n}, func() int { return 0 }, n.Gone)
+	local := NewLocal(boot, h, journal{w.journal, n}, func() int { return 0 }, n.Rooms)
 	c := cluster.New(cluster.Config{
 		Self: cluster.Member{Boot: boot, Kinds: []string{"ledger"}}, Members: members{w.store, n}, Directory: directory{w.store, n}, Rooms: local,
 	})

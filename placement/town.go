@@ -172,15 +172,15 @@ func (r *Rooms) find(ctx context.Context, w *way, from *end) (over bool) {
 	switch {
 	case err == nil:
 	case errors.As(err, &ended):
-		r.gone(w, rooms.Ended{Room: w.id, Why: ended.Tomb.Why, Code: ended.Tomb.Code, Result: ended.Tomb.Result})
+		r.over(w, rooms.Ended{Room: w.id, Why: ended.Tomb.Why, Code: ended.Tomb.Code, Result: ended.Tomb.Result})
 	default:
-		r.gone(w, rooms.Ended{Room: w.id, Why: "unknown", Err: err})
+		r.over(w, rooms.Ended{Room: w.id, Why: "unknown", Err: err})
 	}
 	return true
 }
 
-// gone closes what this node's players have of a room that is no more.
-func (r *Rooms) gone(w *way, e rooms.Ended) {
+// over closes what this node's players have of a room that is no more.
+func (r *Rooms) over(w *way, e rooms.Ended) {
 	r.mu.Lock()
 	if r.ways[w.id] == w {
 		delete(r.ways, w.id)
@@ -223,8 +223,16 @@ func (r *Rooms) look(before, sight *cluster.Sight, now time.Time) {
 	}
 }
 
-// Gone tells of which nodes no connection is left to a room that this node claims. Its own players are counted by a muster, if it has any.
-func (r *Rooms) Gone(room rooms.ID) func(rooms.Node) bool {
+// claimed has the players that this node has in a room which it has just claimed led there at once, and not when the scout finds it.
+func (r *Rooms) claimed(room rooms.ID) {
+	w := r.known(room)
+	if h, ok := r.Host.Room(room); ok && w != nil {
+		w.lead(r.Cluster.Self(), h.Epoch(), h)
+	}
+}
+
+// gone tells of which nodes no connection is left to a room that this node claims. Its own players are counted by a muster, if it has any.
+func (r *Rooms) gone(room rooms.ID) func(rooms.Node) bool {
 	sight, self, here := r.Cluster.Sight(), r.node(), r.known(room) != nil
 	return func(n rooms.Node) bool {
 		if n == self {
