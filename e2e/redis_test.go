@@ -178,6 +178,25 @@ func TestAnyNodeMayDie(t *testing.T) {
 	}
 }
 
+// A node that does not reach Redis, while others do: its rooms go on elsewhere, and it sends its players there.
+func TestANodeThatIsCutOffSendsItsPlayersAway(t *testing.T) {
+	redis, binary := redistest.Start(t), build(t, "tickover")
+	proxy := redistest.StartProxy(t, redis.Addr())
+	cut, well := nodeOn(t, binary, "redis://"+proxy.Addr()), nodeOn(t, binary, redis.URL())
+	b := startBalancer(t, cut.game, well.game)
+	s := startSoak(t, build(t, "tickctl"), b.listener.Addr().String(), "40", "4", "16s")
+	wait(t, 4*time.Second)
+	proxy.Cut()
+	wait(t, 6*time.Second)
+	proxy.Mend()
+	if r := s.wait(); r.Reconnects < 20 || r.InputsAcked < 40*10*8 {
+		t.Errorf("too little happened: %+v", r)
+	}
+	if !strings.Contains(cut.log(), "players are sent to them") || strings.Contains(well.log(), "players are sent to them") {
+		t.Errorf("the node that is cut off says:\n%s", cut.log())
+	}
+}
+
 // wait lets time pass while others act; what is waited for is that they have had time to.
 func wait(t *testing.T, d time.Duration) {
 	t.Helper()

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tickover.dev/cluster"
 	"tickover.dev/engine"
 	"tickover.dev/netcode"
 	"tickover.dev/rooms"
@@ -41,9 +42,13 @@ type Node struct {
 	page     *listener
 	admin    *listener
 	doors    *doors
-	lock     *os.File // of the data folder, or nil
-	resumed  int      // rooms taken over from the data folder
-	taken    []string // files of the data folder that were renamed, see take
+	api      *api
+	inbox    *inboxCheck
+	boot     cluster.Boot // of this run
+	name     string       // for people
+	lock     *os.File     // of the data folder, or nil
+	resumed  int          // rooms taken over from the data folder
+	taken    []string     // files of the data folder that were renamed, see take
 	failed   chan error
 	stopped  chan struct{}
 	watching sync.WaitGroup
@@ -70,7 +75,7 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	n := &Node{config: c, log: c.Log, journal: memjournal.New(), registry: sessions.NewRegistry(0)}
+	n := &Node{config: c, log: c.Log, journal: memjournal.New(), registry: sessions.NewRegistry(0), inbox: newInboxCheck()}
 	n.failed, n.stopped = make(chan error, 1), make(chan struct{})
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
@@ -92,21 +97,33 @@ func (n *Node) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	keys, err := newAccess(&n.config, auth, n.log)
+	if err != nil {
+		return err
+	}
+	n.boot = cluster.NewBoot()
 	on := sessions.Config{Authenticate: auth, Registry: n.registry, Log: n.log}
 	runs := host.Config{Kinds: n.config.Kinds, Journal: n.journal, Shards: n.config.Shards, Log: n.log}
 	if n.config.Redis != "" {
 		if n.shared, err = openShared(ctx, &n.config, n.log); err != nil {
 			return err
 		}
-		on.Store, on.Node = n.shared.session, n.shared.boot.String()
+		n.boot = n.shared.boot
+		on.Store, on.Node = n.shared.session, n.boot.String()
 		on.OnResume = func(session string, gen uint64, before string) { n.shared.rooms.Replaced(session, gen, before) }
 		runs.Journal, runs.Nonce, runs.Ended = n.shared.journal, n.shared.nonces.next, n.shared.ended
 	}
+	n.name = n.config.nameAs(n.boot)
+	on.Name = n.name
 	n.hub = sessions.New(on)
-	runs.Sink = n.hub
 	if n.shared != nil {
 		n.shared.makeRooms(n.hub)
 		runs.Sink = n.shared.rooms
+		n.api = newAPI(n, city{n.shared.rooms, n.shared.session}, keys)
+	} else {
+		alone := &village{node: n}
+		runs.Sink = ear{n.hub, &alone.signals}
+		n.api = newAPI(n, alone, keys)
 	}
 	if n.rooms, err = host.New(runs); err != nil {
 		return err
@@ -117,7 +134,7 @@ func (n *Node) start(ctx context.Context) error {
 	} else {
 		n.shared.serve(n.rooms, &n.config, func() int { return int(n.hub.Stats().Connections.Load()) })
 		n.hub.Serve(n.shared.rooms)
-		err = n.shared.join(ctx, n.rooms)
+		err = n.shared.join(ctx, n.rooms, n.hub)
 	}
 	if err != nil {
 		return err
@@ -222,6 +239,9 @@ func (n *Node) abandon() {
 // end ends what there is, sockets first, and calls save when nothing changes any more.
 func (n *Node) end(ctx context.Context, save func() error) error {
 	close(n.stopped)
+	if n.api != nil {
+		n.api.cancel()
+	}
 	var errs []error
 	if n.shared != nil && n.rooms != nil {
 		errs = append(errs, n.rooms.Stop(ctx)) // other nodes have them before anybody here is cut off

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -54,6 +55,8 @@ type shared struct {
 	local   *placement.Local
 	rooms   *placement.Rooms
 	peers   *obituary.Listener
+	watcher *obituary.Watcher
+	sight   atomic.Pointer[cluster.Cluster] // for peers, once there is one
 
 	running sync.WaitGroup
 	stop    context.CancelFunc
@@ -113,19 +116,25 @@ func openShared(ctx context.Context, c *Config, log *slog.Logger) (_ *shared, er
 	}
 	s.clients = append(s.clients, reads)
 	s.inboxes = redisbus.New(sends, reads, redisbus.Config{})
-	s.peers, err = listenPeers(c.Peer, s.boot, log)
+	s.peers, err = listenPeers(c.Peer, s.boot, s.sees, log)
 	return s, err
+}
+
+// sees reports whether this node reaches Redis.
+func (s *shared) sees() bool {
+	c := s.sight.Load()
+	return c != nil && c.Sight().Sighted
 }
 
 // defaultPeer is the default of --peer: the only port that may be another one, as the members' records tell which it is.
 const defaultPeer = ":7780"
 
 // listenPeers opens the address where other nodes watch this one.
-func listenPeers(addr string, boot cluster.Boot, log *slog.Logger) (*obituary.Listener, error) {
+func listenPeers(addr string, boot cluster.Boot, sees func() bool, log *slog.Logger) (*obituary.Listener, error) {
 	addr = cmp.Or(addr, ":0")
-	l, err := obituary.Listen(addr, boot)
+	l, err := obituary.Listen(addr, boot, sees)
 	if addr == defaultPeer && errors.Is(err, unix.EADDRINUSE) {
-		if l, err = obituary.Listen(":0", boot); err == nil {
+		if l, err = obituary.Listen(":0", boot, sees); err == nil {
 			log.Info("the peers' port is taken, another one is used", "peer", l.Addr())
 		}
 	}
@@ -178,7 +187,8 @@ func (s *shared) serve(h *host.Host, c *Config, conns func() int) {
 }
 
 // join makes the node a member. It returns when it has seen the others, and that none of them has its name.
-func (s *shared) join(ctx context.Context, h *host.Host) error {
+func (s *shared) join(ctx context.Context, h *host.Host, hub *sessions.Hub) error {
+	s.sight.Store(s.cluster)
 	running, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.running.Go(func() { s.link.Run(running) })
@@ -188,11 +198,11 @@ func (s *shared) join(ctx context.Context, h *host.Host) error {
 		return fmt.Errorf("make the node's inbox: %w", context.Cause(ctx))
 	}
 	s.running.Go(func() { s.cluster.Run(running) })
-	s.running.Go(func() {
-		obituary.NewWatcher(obituary.Config{
-			Self: s.boot, Living: func() []cluster.Member { return s.cluster.Sight().Living }, Dead: s.rooms.Obituary, Log: s.log,
-		}).Run(running)
+	s.watcher = obituary.NewWatcher(obituary.Config{
+		Self: s.boot, Living: func() []cluster.Member { return s.cluster.Sight().Living }, Dead: s.rooms.Obituary, Log: s.log,
 	})
+	s.running.Go(func() { s.watcher.Run(running) })
+	s.running.Go(func() { s.sendAway(running, hub) })
 	s.running.Go(func() {
 		redisconn.Watch(running, redisconn.WatchConfig{Config: s.redis, Lost: func(why string) {
 			s.log.Warn("redis may have lost what it was given last: rooms write all they know", "why", why)
@@ -200,6 +210,36 @@ func (s *shared) join(ctx context.Context, h *host.Host) error {
 		}, Answers: s.answers})
 	})
 	return s.alone(ctx)
+}
+
+const (
+	// cutOffAfter is for how long a node does not reach Redis before its players are sent away, if its peers do: its rooms have been
+	// others' for a while then.
+	cutOffAfter = 1500 * time.Millisecond
+	cutOffLook  = 100 * time.Millisecond
+)
+
+// sendAway asks the players of a node that is cut off alone to reconnect: the others play on. If nobody reaches Redis, they would
+// find nothing better.
+func (s *shared) sendAway(ctx context.Context, hub *sessions.Hub) {
+	tick := time.NewTicker(cutOffLook)
+	defer tick.Stop()
+	seen, sent := time.Now(), false
+	for {
+		select {
+		case now := <-tick.C:
+			if s.sees() {
+				seen, sent = now, false
+			}
+			if !sent && now.Sub(seen) > cutOffAfter && s.watcher.PeersSee() {
+				sent = true
+				s.log.Error("cut off from redis, which other nodes reach: players are sent to them")
+				hub.SendAway("this node is cut off: reconnect")
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func (s *shared) answers(ok bool, why error) {

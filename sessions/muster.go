@@ -11,6 +11,28 @@ import (
 // This file is what sessions do when a room has another owner, or when messages to or from its owner were lost: they say who is here,
 // and ask again for what was not answered (docs/failover/RULES.md, R15).
 
+// SendAway closes all connections and asks their clients to reconnect, with their back-off.
+func (h *Hub) SendAway(why string) {
+	h.mu.RLock()
+	loops := h.loops
+	h.mu.RUnlock()
+	for _, l := range loops {
+		l.accept(&sendAway{l, why})
+	}
+}
+
+type sendAway struct {
+	loop *Loop
+	why  string
+}
+
+// Run implements engine.Task.
+func (s *sendAway) Run(*engine.Loop) {
+	for k := range s.loop.conns {
+		k.hangUp(netcode.CloseStopping, s.why)
+	}
+}
+
 // Watches reports whether anybody here has, or asks for, a seat in a room.
 func (h *Hub) Watches(room rooms.ID) bool {
 	h.mu.RLock()

@@ -25,8 +25,9 @@ var errHello = errors.New("obituary: whoever answers is no node")
 // Listener is where other nodes watch this one.
 type Listener struct {
 	// Set by Listen, then read-only.
-	self cluster.Boot
-	net  net.Listener
+	self  cluster.Boot
+	net   net.Listener
+	sight func() bool
 
 	work sync.WaitGroup
 
@@ -36,13 +37,13 @@ type Listener struct {
 	closed bool
 }
 
-// Listen opens the address, HOST:PORT, where this node is watched.
-func Listen(addr string, self cluster.Boot) (*Listener, error) {
+// Listen opens the address, HOST:PORT, where this node is watched. sight reports whether it reaches the store.
+func Listen(addr string, self cluster.Boot, sight func() bool) (*Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	w := &Listener{self: self, net: l, conns: map[net.Conn]struct{}{}}
+	w := &Listener{self: self, net: l, sight: sight, conns: map[net.Conn]struct{}{}}
 	w.work.Go(w.serve)
 	return w, nil
 }
@@ -80,9 +81,46 @@ func (l *Listener) serve() {
 		l.work.Go(func() {
 			defer l.drop(c)
 			if _, err := greet(c, l.self); err == nil {
-				io.Copy(io.Discard, io.LimitReader(c, 1)) // until it ends; whoever says more is no node
+				l.tell(c)
 			}
 		})
+	}
+}
+
+// What is said behind the greeting, and how often.
+const (
+	sees      = 's'
+	blind     = 'b'
+	tellEvery = 500 * time.Millisecond
+)
+
+// tell says whether this node reaches the store, until the connection ends. Whoever answers is no node.
+func (l *Listener) tell(c net.Conn) {
+	tick := time.NewTicker(tellEvery)
+	defer tick.Stop()
+	ended := make(chan struct{})
+	l.work.Go(func() {
+		defer close(ended)
+		io.Copy(io.Discard, io.LimitReader(c, 1))
+	})
+	defer func() {
+		c.Close()
+		<-ended
+	}()
+	for {
+		said := byte(blind)
+		if l.sight() {
+			said = sees
+		}
+		c.SetWriteDeadline(time.Now().Add(helloWithin))
+		if _, err := c.Write([]byte{said}); err != nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ended:
+			return
+		}
 	}
 }
 

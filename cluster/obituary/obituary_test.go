@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func listen(t *testing.T, addr string, boot cluster.Boot) *Listener {
 	t.Helper()
-	l, err := Listen(addr, boot)
+	l, err := Listen(addr, boot, func() bool { return true })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,4 +177,30 @@ func TestEveryMemberIsWatchedByItsThreePredecessors(t *testing.T) {
 			t.Errorf("%s is watched by %d", m.Boot, by[m.Boot])
 		}
 	}
+}
+
+// A node that is cut off from the store alone must know it: its players are better off elsewhere.
+func TestPeersTellWhetherTheyReachTheStore(t *testing.T) {
+	var sight atomic.Bool
+	l, err := Listen("127.0.0.1:0", 2, sight.Load)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	w := NewWatcher(Config{
+		Self: 1, Living: func() []cluster.Member { return []cluster.Member{{Boot: 2, Peer: l.Addr().String()}} }, Dead: func(cluster.Boot) {},
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	eventually(t, "it is watched", func() bool { return l.count() == 1 })
+	if w.PeersSee() {
+		t.Error("a blind peer sees")
+	}
+	sight.Store(true)
+	eventually(t, "the peer sees", w.PeersSee)
+	sight.Store(false)
+	eventually(t, "the peer is blind", func() bool { return !w.PeersSee() })
+	cancel()
+	<-done
 }

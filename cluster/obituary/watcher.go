@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -39,7 +40,11 @@ const (
 type Watcher struct {
 	config Config
 	work   sync.WaitGroup
+	seen   atomic.Int64 // when a peer last said that it reaches the store, Unix ns
 }
+
+// PeersSee reports whether a peer has said within the last second or so that it reaches the store.
+func (w *Watcher) PeersSee() bool { return time.Since(time.Unix(0, w.seen.Load())) < 3*tellEvery }
 
 // NewWatcher makes a watcher. Run runs it.
 func NewWatcher(c Config) *Watcher {
@@ -111,9 +116,23 @@ func (w *Watcher) watch(ctx context.Context, m cluster.Member) {
 		}
 		met, tries = true, 0
 		ended := context.AfterFunc(ctx, func() { c.Close() })
-		c.Read(make([]byte, 1)) // returns when the connection ends
+		w.listen(c)
 		ended()
 		c.Close()
+	}
+}
+
+// listen hears what a peer says, until the connection ends.
+func (w *Watcher) listen(c net.Conn) {
+	said := make([]byte, 64)
+	for {
+		n, err := c.Read(said)
+		if err != nil {
+			return
+		}
+		if n > 0 && said[n-1] == sees {
+			w.seen.Store(time.Now().UnixNano())
+		}
 	}
 }
 
