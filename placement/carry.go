@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"tickover.dev/cluster"
 	"tickover.dev/netcode"
@@ -278,10 +279,17 @@ func (r *Rooms) elsewhere(to cluster.Boot, room rooms.ID) {
 	r.Link.Send(to, func(dst []byte) []byte { return append(append(dst, carryElsewhere), room...) })
 }
 
+// openingPause is between two looks whether a room that is being made is there.
+const openingPause = 5 * time.Millisecond
+
 // takeJoin asks a room of this node for a seat for another node's player.
 func (r *Rooms) takeJoin(from cluster.Boot, m rooms.Mail, options []byte) {
 	m.Node = rooms.Node(from)
 	h, ok := r.Host.Room(m.Room)
+	if _, opening := r.Local.Epoch(m.Room); !ok && opening { // it is in the directory, and here in a moment
+		time.AfterFunc(openingPause, func() { r.takeJoin(from, m, options) })
+		return
+	}
 	if !ok {
 		r.elsewhere(from, m.Room)
 		return

@@ -74,17 +74,14 @@ func (r *Rooms) reach(at cluster.Record) (sessions.Room, error) {
 }
 
 // seek has the scout look for the room of a way.
-func (r *Rooms) seek(w *way, from *end) {
+func (r *Rooms) seek(w *way) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.sought[w] = &search{from: from, due: time.Now().Add(firstLook)}
+	r.sought[w] = &search{due: time.Now().Add(firstLook)}
 }
 
 // search is a room that is looked for.
-type search struct {
-	from *end // where it was
-	due  time.Time
-}
+type search struct{ due time.Time }
 
 const (
 	scoutEvery = 50 * time.Millisecond
@@ -141,7 +138,7 @@ func (r *Rooms) lookFor(ctx context.Context, due map[*way]*search) {
 			defer func() { <-places }()
 			bounded, cancel := context.WithTimeout(ctx, lookWithin)
 			defer cancel()
-			over := r.find(bounded, w, s.from)
+			over := r.find(bounded, w)
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			if s.due = time.Now().Add(nextLook); over {
@@ -153,16 +150,14 @@ func (r *Rooms) lookFor(ctx context.Context, due map[*way]*search) {
 }
 
 // find looks for a room once, and reports whether that is over: it was found, or is no more.
-func (r *Rooms) find(ctx context.Context, w *way, from *end) (over bool) {
+func (r *Rooms) find(ctx context.Context, w *way) (over bool) {
 	at, err := r.Directory.Look(ctx, w.id)
 	switch {
 	case errors.Is(err, cluster.ErrNoRecord):
 		err = r.tomb(ctx, w.id)
 	case err != nil:
 		return false
-	case at.Owner == from.owner && at.Epoch <= from.epoch && from.local == nil:
-		return false // it is not known yet that this owner has lost it
-	default:
+	default: // also if that is who said that it has not got it: it may just have been making it
 		_, err = r.reach(at)
 	}
 	if errors.Is(err, errNotYet) || ctx.Err() != nil {

@@ -235,11 +235,10 @@ func (w *way) lost(was *end) {
 		w.mu.Unlock()
 		return
 	}
-	seeking := &end{state: stateSeeking, owner: was.owner, epoch: was.epoch, local: was.local}
-	w.at.Store(seeking)
+	w.at.Store(&end{state: stateSeeking, owner: was.owner, epoch: was.epoch})
 	w.waiting, w.bytes, w.joins = nil, 0, nil
 	w.mu.Unlock()
 	if now.state != stateSeeking {
-		w.town.seek(w, seeking)
+		w.town.seek(w)
 	}
 }

@@ -9,7 +9,7 @@ import (
 // This file is how a room and the nodes that have its players agree on who is there: whatever was lost between them, a roster settles
 // it (FAILOVER.md R15, R16).
 
-// RosterEntry is one session that a node has a connection of.
+// RosterEntry is one session that a node has a connection of, or that asks for a seat: then Seat is 0.
 type RosterEntry struct {
 	Seat     Seat   `msgpack:"s"`
 	Session  string `msgpack:"i"`
@@ -55,6 +55,12 @@ func (c *core) takeRoster(p pend) {
 
 // takePresent takes one session of a roster.
 func (c *core) takePresent(from Node, e RosterEntry) {
+	asks := e.Seat == 0
+	if asks { // it may have been given one, and not been told
+		if e.Seat = c.h.seatOf(e.Session); e.Seat == 0 {
+			return
+		}
+	}
 	s := c.h.Seats.Get(e.Seat)
 	switch {
 	case s == nil || s.Bot || s.Session != e.Session: // it has lost the seat meanwhile
@@ -66,6 +72,9 @@ func (c *core) takePresent(from Node, e RosterEntry) {
 	c.occupy(e.Seat, s, pend{Session: e.Session, Gen: e.Gen, Run: e.Run, Node: from})
 	o := c.out(e.Seat)
 	o.whole = true
+	if asks {
+		return // the answer to what it asks tells the rest
+	}
 	if e.Reliable < s.Acked || e.Reliable > s.Issued { // what it needs next was given up
 		c.note(Note{Type: NoteOverflow, Node: from, Session: e.Session, Gen: e.Gen, Seat: e.Seat})
 		return

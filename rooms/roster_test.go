@@ -68,6 +68,27 @@ func TestARosterIsNoNewerThanItsConnections(t *testing.T) {
 	}
 }
 
+// A session whose join was answered, and does not know it yet, is no view of its node. It must not be dropped: its join, asked for again,
+// would be taken for a late copy, and it would watch for ever.
+func TestARosterKeepsThoseWhoAreBeingSeated(t *testing.T) {
+	for _, dropped := range []bool{false, true} {
+		r := newRig(t)
+		c := r.create(Config{RateHz: 20, Grace: 1 << 40})
+		joinFrom(r, "ann", 7)
+		if dropped { // the node was taken for dead meanwhile
+			r.mail(Mail{Type: MailNodeGone, Node: 7})
+			r.step()
+		}
+		r.roster(7, RosterEntry{Session: "ann", Gen: 1, Run: 1}, RosterEntry{Session: "eve", Gen: 1, Run: 1})
+		r.notes = nil
+		r.mail(Mail{Type: MailJoin, Node: 7, Session: "ann", Gen: 1, Run: 1, Number: 1})
+		r.step()
+		if n, ok := r.noted(NoteJoined, "ann"); !ok || n.Seat != 1 || !slices.Equal(connected(c), []string{"ann"}) {
+			t.Errorf("dropped %v: told %+v, connected %v", dropped, r.notes, connected(c))
+		}
+	}
+}
+
 // What was lost on the way is sent again from where the client is.
 func TestARosterBringsReliableMessagesAgain(t *testing.T) {
 	hook(t, func(p *puppet, t *Tick[order]) {

@@ -100,8 +100,15 @@ func (c *musterCall) Run(*engine.Loop) {
 	}
 }
 
-// count appends who is here.
+// count appends who is here, and who asks to be.
 func (r *replica) count(entries []rooms.RosterEntry) []rooms.RosterEntry {
+	for _, j := range r.asked { // a seat may be theirs already, and the answer be on its way
+		k := j.conn
+		e := rooms.RosterEntry{Seat: j.seat, Session: k.id, Gen: k.gen, Run: k.run, Reliable: j.reliable}
+		if k.state == stateReady && r.viewOf(rooms.Note{Seat: j.seat, Session: k.id, Gen: k.gen}) == nil {
+			entries = append(entries, e)
+		}
+	}
 	for _, v := range r.views {
 		v.handed = 0 // what was on its way may be lost
 		entries = append(entries, rooms.RosterEntry{Seat: v.seat, Session: v.conn.id, Gen: v.conn.gen, Run: v.conn.run, Reliable: v.reliable})
