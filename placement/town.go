@@ -54,7 +54,7 @@ func (r *Rooms) reach(at cluster.Record) (sessions.Room, error) {
 	if h, ok := r.Host.Room(at.Room); ok {
 		return r.local(h), nil
 	}
-	if at.Owner == r.Cluster.Self() { // the sweep will find out
+	if at.Owner == r.Cluster.Self() || at.Epoch == 0 { // the sweep will find out; or it is being entered
 		return sessions.Room{}, errNotYet
 	}
 	sight := r.Cluster.Sight()
