@@ -31,7 +31,7 @@ type Client struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	session, secret string
-	player          string
+	player, node    string
 	welcomed        bool // the present connection has been welcomed
 	welcomes        int
 	rooms           []*Room // at most a handful: the server allows 8
@@ -108,6 +108,9 @@ func (c *Client) Online() bool { c.mu.Lock(); defer c.mu.Unlock(); return c.welc
 
 // Player is the name by which the server knows the player, across sessions.
 func (c *Client) Player() string { c.mu.Lock(); defer c.mu.Unlock(); return c.player }
+
+// Node is the name of the node that holds the present connection, or held the last one; "" if it did not say.
+func (c *Client) Node() string { c.mu.Lock(); defer c.mu.Unlock(); return c.node }
 
 // Saved is the key to this session for a later process; it changes with every reconnect.
 func (c *Client) Saved() Saved {

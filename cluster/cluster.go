@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -76,12 +77,7 @@ type Sight struct {
 
 // IsDead reports whether a boot is judged dead.
 func (s *Sight) IsDead(b Boot) bool {
-	for _, d := range s.Dead {
-		if d == b {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.Dead, b)
 }
 
 // IsGone reports whether a boot is judged dead, or is no member at all while the members are in sight.

@@ -67,8 +67,8 @@ func TestRefusedHandshakesAreReadable(t *testing.T) {
 	// Without it, the answer is lost when the socket is closed over bytes still coming.
 	s := start(t, echoing(), func(c *Config) { c.Path = "/play" })
 	for request, want := range map[string]string{
-		strings.Replace(goodRequest, "/play", "/", 1):                   "HTTP/1.1 404 ",
-		"nonsense\r\n\r\n":                                              "HTTP/1.1 400 ",
+		strings.Replace(goodRequest, "/play", "/", 1): "HTTP/1.1 404 ",
+		"nonsense\r\n\r\n": "HTTP/1.1 400 ",
 		"GET / HTTP/1.1\r\nX: " + strings.Repeat("x", 200<<10) + "\r\n": "HTTP/1.1 431 ",
 	} {
 		c := connect(t, s)

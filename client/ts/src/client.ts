@@ -30,6 +30,8 @@ export class Client {
   /** The player's id and name as the server knows them; "" before the first welcome. */
   player = "";
   name = "";
+  /** The node that the newest connection leads to, as it calls itself; "" if it does not say. */
+  node = "";
   /** How often a lost connection was replaced by a working one. */
   reconnects = 0;
   status: ConnectionStatus = { is: "idle" };
@@ -342,6 +344,7 @@ export class Client {
     this.#secret = m.secret;
     this.player = m.player;
     this.name = m.name;
+    this.node = m.node;
     this.#welcomedAt = now;
     this.#heartbeat.welcome(m.time, now);
     for (const resume of this.#resumes) resume.until = now + RESUME_MS;

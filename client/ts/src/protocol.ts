@@ -75,7 +75,7 @@ function withValue(fields: readonly unknown[], value: Uint8Array): Uint8Array {
   return out;
 }
 
-export interface Welcome { type: "welcome"; version: number; session: string; secret: string; player: string; name: string; time: number; outcome: number; kept: number }
+export interface Welcome { type: "welcome"; version: number; session: string; secret: string; player: string; name: string; time: number; outcome: number; kept: number; node: string }
 export interface Joined {
   type: "joined"; request: number; room: number; id: string; kind: string; key: string; seat: number; rate: number;
   epoch: number; tick: number; outcome: number; reliable: number; applied: number;
@@ -125,7 +125,7 @@ export function decodeServer(bytes: Uint8Array): ServerMessage[] {
 function read(f: Fields): ServerMessage {
   const type = f.uint();
   switch (type) {
-    case 16: return { type: "welcome", version: f.uint(), session: f.str(), secret: f.str(), player: f.str(), name: f.str(), time: f.uint(), outcome: f.uint(), kept: f.uint() };
+    case 16: return { type: "welcome", version: f.uint(), session: f.str(), secret: f.str(), player: f.str(), name: f.str(), time: f.uint(), outcome: f.uint(), kept: f.uint(), node: f.str() };
     case 17: return {
       type: "joined", request: f.uint(), room: f.uint(), id: f.str(), kind: f.str(), key: f.str(), seat: f.uint(), rate: f.uint(),
       epoch: f.uint(), tick: f.uint(), outcome: f.uint(), reliable: f.uint(), applied: f.uint(),

@@ -1,9 +1,11 @@
 import { Client, Refusal, TickoverError, type AnyRoom } from "tickover";
 import { Arena } from "./arena.js";
 import { Attract } from "./attract.js";
+import { ClusterPanel } from "./cluster.js";
 import { byId, setText } from "./dom.js";
 import type { ArenaState } from "./games.js";
 import { Overlay } from "./overlay.js";
+import { clusterToken } from "./picture.js";
 import { complaintOf, hashOf, placeOf, preset, randomKey, socketURL, type Place } from "./place.js";
 import { servedKinds, showCards } from "./served.js";
 import { Board } from "./tictactoe.js";
@@ -31,6 +33,7 @@ class App {
   readonly #overlay = new Overlay();
   readonly #attract = new Attract();
   readonly #name = byId<HTMLInputElement>("name");
+  readonly #cluster = clusterToken() ? new ClusterPanel(() => this.#client, clusterToken()) : undefined;
   #client: Client;
   #room: AnyRoom | undefined;
   #game: Arena | Board | undefined;
@@ -118,6 +121,7 @@ class App {
 
   #enter(room: AnyRoom): void {
     this.#room = room;
+    this.#cluster?.watch(room);
     this.#goTo({ kind: room.kind === "tictactoe" ? "tictactoe" : "arena", key: room.key });
     room.on("status", () => room === this.#room && this.#overlay.show(this.#client, room));
     room.on("left", (info) => {
@@ -156,6 +160,7 @@ class App {
   #stopGame(): void {
     this.#game?.stop();
     this.#game = undefined;
+    this.#cluster?.watch(undefined);
   }
 
   #showStart(): void {
