@@ -33,13 +33,13 @@ func (m *Ack) Append(dst []byte) []byte {
 func (m *Ping) Append(dst []byte) []byte { return putUints(head(dst, 2, TypePing), m.Time) }
 
 func (m *Welcome) Append(dst []byte) []byte {
-	dst = putUints(head(dst, 9, TypeWelcome), m.Version)
+	dst = putUints(head(dst, 10, TypeWelcome), m.Version)
 	dst = putStrings(dst, m.Session, m.Secret, m.Player, m.Name)
 	outcome := uint64(0)
 	if m.Resumed {
 		outcome = 1
 	}
-	return putUints(dst, m.Time, outcome, m.Kept)
+	return putStrings(putUints(dst, m.Time, outcome, m.Kept), m.Node)
 }
 
 func (m *Joined) Append(dst []byte) []byte {

@@ -40,9 +40,10 @@ var kinds = []struct{ usual, largest netcode.Message }{
 	},
 	{&netcode.Ping{Time: 81234}, &netcode.Ping{Time: netcode.MaxUint}},
 	{
-		&netcode.Welcome{Version: 1, Session: "s1", Secret: "k2", Player: "p1", Name: "ann", Time: 1_795_000_000_000},
+		&netcode.Welcome{Version: 1, Session: "s1", Secret: "k2", Player: "p1", Name: "ann", Time: 1_795_000_000_000, Kept: 1, Node: "node-1"},
 		&netcode.Welcome{
 			Version: netcode.MaxUint, Session: fullName, Secret: fullName, Player: fullName, Name: fullName, Time: netcode.MaxUint, Resumed: true,
+			Kept: netcode.MaxUint, Node: fullName,
 		},
 	},
 	{

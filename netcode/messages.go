@@ -110,7 +110,7 @@ type Ping struct{ Time uint64 }
 
 // Welcome answers Hello.
 //
-//	[16, version, session, secret, player, name, time, outcome, kept]
+//	[16, version, session, secret, player, name, time, outcome, kept, node]
 type Welcome struct {
 	Version uint64
 	Session string
@@ -120,6 +120,7 @@ type Welcome struct {
 	Time    uint64 // Unix milliseconds
 	Resumed bool
 	Kept    uint64 // so many Joined and Gone follow, for the seats the session had and those that Hello named
+	Node    string // the name of the node that holds this connection, for people; "" if it is not known
 }
 
 // JoinOutcome says what a Joined means.

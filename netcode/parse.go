@@ -216,7 +216,7 @@ func (m *Ping) read(f *fields) { m.Time = f.uint() }
 func (m *Welcome) read(f *fields) {
 	m.Version, m.Session, m.Secret = f.uint(), f.string(MaxNameBytes), f.string(MaxNameBytes)
 	m.Player, m.Name = f.string(MaxNameBytes), f.string(MaxNameBytes)
-	m.Time, m.Resumed, m.Kept = f.uint(), f.uint() == 1, f.uint()
+	m.Time, m.Resumed, m.Kept, m.Node = f.uint(), f.uint() == 1, f.uint(), f.string(MaxNameBytes)
 }
 
 func (m *Joined) read(f *fields) {

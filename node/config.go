@@ -38,6 +38,9 @@ type Config struct {
 	JWTKey       string   `name:"jwt-key" help:"Take only players with a JSON web token signed with this key of at least 32 bytes (HS256; sub (1-64 bytes) is the player, name is shown, exp is required). A token is looked at when a session begins: the session then resumes with a secret of its own, also after the token's exp. Prefer --jwt-key-file or the environment: others on this machine see flags." placeholder:"KEY"`
 	JWTKeyFile   string   `name:"jwt-key-file" help:"The same, with the key in a file; space around it is cut off." placeholder:"FILE"`
 
+	APIKey     string `name:"api-key" help:"Key of at least 32 bytes with which the HTTP API does everything: as Authorization: Bearer KEY. Without it, and without a key for players' tokens, everybody may. Prefer --api-key-file or the environment." placeholder:"KEY"`
+	APIKeyFile string `name:"api-key-file" help:"The same, with the key in a file; space around it is cut off." placeholder:"FILE"`
+
 	Loops  int `help:"Event loops for sockets (0: half the processors)." default:"0"`
 	Shards int `help:"Goroutines that step rooms (0: one per processor)." default:"0"`
 	Conns  int `help:"Connections taken at most (0: as many as descriptors allow)." default:"0"`
@@ -97,6 +100,9 @@ func (c *Config) Validate() error {
 		errs = append(errs, err)
 	}
 	if _, err := c.authenticate(); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := c.apiKey(); err != nil {
 		errs = append(errs, err)
 	}
 	if c.Data != "" {

@@ -10,17 +10,23 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"tickover.dev/node/local"
 )
 
 // This file turns a command line into a Config, or into everything that is wrong with it at once.
 
 type commands struct {
-	Serve   flags    `cmd:"" default:"withargs" help:"Run one node. This is what happens unless told otherwise; --version prints the version."`
-	Version struct{} `cmd:"" help:"Print the version."`
+	Serve   flags        `cmd:"" default:"withargs" help:"Run one node. This is what happens unless told otherwise; --version prints the version. The command cluster runs several, to play with and to kill."`
+	Cluster clusterFlags `cmd:"" help:"Run a cluster on this machine, to play with and to kill: nodes, a balancer before them, a Redis behind them, and a page with buttons."`
+	Version struct{}     `cmd:"" help:"Print the version."`
 }
 
 // flags are those of Config, without its Validate: kong would stop there, at the first flag that does not parse.
 type flags Config
+
+// clusterFlags are those of a local cluster, likewise.
+type clusterFlags local.Config
 
 // program is what the user called this program.
 func program() string { return filepath.Base(os.Args[0]) }

@@ -43,7 +43,7 @@ var (
 	stage = rooms.Define(&scene{}, rooms.Config{Name: "stage", RateHz: 20, Seats: 2, Empty: time.Minute})
 )
 
-// counter counts inputs.
+// counter counts inputs, and does as signals say.
 type counter struct{ Count int }
 
 type one struct{}
@@ -52,10 +52,34 @@ func (c *counter) Public() any { return c }
 
 func (c *counter) Step(t *rooms.Tick[one]) {
 	for e := range t.Events() {
-		if e.Type == rooms.Input {
+		switch e.Type {
+		case rooms.Input:
 			c.Count++
 			t.Reply(e, c.Count)
+		case rooms.Signal:
+			c.heed(t, e)
 		}
+	}
+}
+
+func (c *counter) heed(t *rooms.Tick[one], e rooms.Event[one]) {
+	var said struct {
+		N    int    `msgpack:"n"`
+		Text string `msgpack:"text"`
+	}
+	if err := e.Decode(&said); err != nil {
+		t.Reject(e, "unreadable", err.Error())
+		return
+	}
+	switch e.Name {
+	case "add":
+		c.Count += said.N
+		t.Reply(e, map[string]any{"count": c.Count, "text": said.Text})
+	case "refuse":
+		t.Reject(e, "not_now", "perhaps later")
+	case "end":
+		t.Reply(e, nil)
+		t.End(map[int]string{3: "ann"})
 	}
 }
 

@@ -2,7 +2,6 @@ package node
 
 import (
 	"embed"
-	"encoding/json"
 	"html/template"
 	"io/fs"
 	"net"
@@ -23,7 +22,6 @@ var pageFiles embed.FS
 // publicHandler serves the page and the HTTP API.
 func (n *Node) publicHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/kinds", n.serveKinds)
 	page, err := fs.Sub(pageFiles, "page/dist")
 	if err != nil {
 		panic(err) // the folder is in the binary
@@ -39,7 +37,10 @@ func (n *Node) publicHandler() http.Handler {
 		w.Header().Set("Cache-Control", "no-cache") // revalidated: a new binary is a new page
 		files.ServeHTTP(w, r)
 	})
-	return secure(mux)
+	all := http.NewServeMux()
+	all.Handle("/", mux)
+	all.Handle("/v1/", n.api.handler())
+	return secure(all)
 }
 
 // socketPlace gives the page with the game socket's URL written into it.
@@ -86,38 +87,22 @@ func secure(h http.Handler) http.Handler {
 	})
 }
 
-// serveKinds lists the kinds of rooms.
-func (n *Node) serveKinds(w http.ResponseWriter, _ *http.Request) {
-	type kind struct {
-		Name       string  `json:"name"`
-		RateHz     int     `json:"rate_hz"`
-		Seats      int     `json:"seats"`
-		Version    int     `json:"version"`
-		Durability string  `json:"durability"`
-		GraceSec   float64 `json:"grace_seconds"`
-		Hidden     bool    `json:"hidden,omitempty"`
-	}
-	list := []kind{}
-	for _, k := range n.kinds() {
-		list = append(list, kind{k.Name, k.RateHz, k.Seats, k.Version, k.Durability.String(), k.Grace.Seconds(), k.Hidden})
-	}
-	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(map[string]any{"kinds": list})
-}
-
 // adminHandler serves operators: health, readiness, metrics, profiles.
 func (n *Node) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if n.state.Load() != stateReady || n.shared != nil && !n.shared.cluster.Sight().Sighted {
-			http.Error(w, "not ready", http.StatusServiceUnavailable)
+		if err := n.ready(); err != nil {
+			http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
 			return
 		}
 		w.Write([]byte("ready\n"))
 	})
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(newCollector(n), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(n.api.requests, newCollector(n), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if n.shared != nil {
+		registry.MustRegister(newSharedCollector(n))
+	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Timeout: 5 * time.Second}))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", http.NotFound) // else Index would show the command line, keys and all

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"tickover.dev/node/local"
 	"tickover.dev/rooms"
 )
 
@@ -52,12 +54,43 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer, kinds ...
 		fmt.Fprintln(stdout, program(), version())
 		return 0
 	}
+	if len(args) > 0 && args[0] == "cluster" {
+		return runCluster(ctx, local.Config(cli.Cluster), err, &base, stdout, stderr)
+	}
 	config, err := configOf(p, &cli, err, args, base)
 	if err != nil {
-		fmt.Fprintf(stderr, "%s: cannot start:\n%s\nSee %s --help.\n", program(), indent(err.Error()), program())
-		return 2
+		return refuse(stderr, err, "")
 	}
-	if err := run(ctx, config, stdout, stderr); err != nil {
+	return done(stderr, run(ctx, config, stdout, stderr))
+}
+
+// runCluster runs a local cluster of nodes with the kinds of base.
+func runCluster(ctx context.Context, c local.Config, parseErr error, base *Config, stdout, stderr io.Writer) int {
+	errs := []error{parseErr}
+	if parseErr == nil { // else what was not parsed would be complained of once more
+		errs = append(base.checkKinds(), c.Validate())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return refuse(stderr, err, "cluster ")
+	}
+	var err error
+	if c.Page, err = fs.Sub(pageFiles, "page/dist"); err != nil {
+		panic(err) // the folder is in the binary
+	}
+	c.Version = version()
+	c.LAN, _ = lanAddr()
+	return done(stderr, local.Run(ctx, c, stdout, stderr))
+}
+
+// refuse tells everything that is wrong with a command line.
+func refuse(stderr io.Writer, err error, command string) int {
+	fmt.Fprintf(stderr, "%s: cannot start:\n%s\nSee %s %s--help.\n", program(), indent(err.Error()), program(), command)
+	return 2
+}
+
+// done tells how it went.
+func done(stderr io.Writer, err error) int {
+	if err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", program(), err)
 		return 1
 	}
@@ -127,6 +160,9 @@ func (n *Node) greet(w io.Writer) {
 	}
 	if n.config.guests() {
 		fmt.Fprintf(w, "\n  Guest mode: anybody who reaches this port can play under any name. Set --jwt-key-file to ask for tokens.\n")
+		if n.api.access.open() {
+			fmt.Fprintf(w, "  The HTTP API is open, too: anybody can look up players and signal rooms. Set --api-key-file to ask for a key.\n")
+		}
 	}
 	fmt.Fprintf(w, "\n")
 }

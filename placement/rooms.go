@@ -55,6 +55,9 @@ type Rooms struct {
 	cancel context.CancelFunc
 	desks  chan struct{} // holds one for each request under way
 	stats  Stats
+	census *census
+
+	Signals Signals // of this node, that wait for their answers
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -95,7 +98,7 @@ const (
 func New(c Config) *Rooms {
 	r := &Rooms{
 		Config: c, desks: make(chan struct{}, maxDesks), ways: map[rooms.ID]*way{}, sought: map[*way]*search{},
-		audience: map[rooms.ID][]rooms.Node{},
+		audience: map[rooms.ID][]rooms.Node{}, census: newCensus(),
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r

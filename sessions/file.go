@@ -64,6 +64,7 @@ func (g *Registry) Restore(path string, now time.Time) error {
 	for _, fs := range f.Sessions {
 		s := &session{id: fs.ID, player: fs.Player, gen: fs.Gen, current: fs.Current, previous: fs.Previous, seats: fs.Seats, requests: fs.Requests, since: now}
 		g.sessions[s.id] = s
+		g.enter(s)
 		g.enlist(s)
 	}
 	return nil

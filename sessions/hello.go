@@ -137,6 +137,7 @@ func (l *Loop) welcome(k *conn, o opened) {
 	k.send(&netcode.Welcome{
 		Version: netcode.Version, Session: o.id, Secret: o.secret, Player: o.player.ID, Name: o.player.Name,
 		Time: uint64(l.hub.now().UnixMilli()), Resumed: o.resumed, Kept: uint64(len(returns) + len(lost)),
+		Node: l.hub.config.Name,
 	})
 	for _, room := range lost {
 		k.sendGone(room, "unknown", nil)

@@ -22,6 +22,7 @@ type Config struct {
 
 	Store Store  // where sessions are kept for all nodes; nil: on this one only, in memory
 	Node  string // as which the store knows this node; required with one
+	Name  string // this node's, for people: Welcome tells it
 	// OnResume is told of a session that was resumed here and had its connection at another node before, which should be told by way
 	// of its Superseded: else it notices only when it saves. It is called on a goroutine of its own, and may take a second.
 	OnResume func(session string, gen uint64, before string)

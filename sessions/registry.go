@@ -24,8 +24,9 @@ type Registry struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	sessions         map[string]*session
-	idle, kept, away *list.List // sessions without a connection: without seats, with seats, and moved; about longest first
-	dirty            []*session // to be saved
+	players          map[string]*session // without a store: the newest of each player
+	idle, kept, away *list.List          // sessions without a connection: without seats, with seats, and moved; about longest first
+	dirty            []*session          // to be saved
 	counts           counts
 }
 
@@ -44,7 +45,7 @@ func NewRegistry(limit int) *Registry {
 		limit = 100_000
 	}
 	return &Registry{
-		limit: limit, wake: make(chan struct{}, 1), sessions: map[string]*session{},
+		limit: limit, wake: make(chan struct{}, 1), sessions: map[string]*session{}, players: map[string]*session{},
 		idle: list.New(), kept: list.New(), away: list.New(),
 	}
 }
@@ -56,6 +57,7 @@ func (g *Registry) open(p rooms.Player, at attachment) opened {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.sessions[s.id] = s
+	g.enter(s)
 	g.counts.opened++
 	return s.opened(secret, false, attachment{})
 }
@@ -127,6 +129,7 @@ func (g *Registry) reseated(s *session) {
 // forget drops a session. g.mu is held.
 func (g *Registry) forget(s *session) {
 	s.unlist()
+	g.strike(s)
 	delete(g.sessions, s.id)
 	if !s.moved {
 		g.counts.expired++

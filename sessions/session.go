@@ -31,6 +31,8 @@ type session struct {
 	seats    []Place
 	joining  int // joins that are not answered yet, over all its connections
 	requests []Request
+	newer    *session // of the same player, see Registry.players
+	older    *session
 	making   []creation // that are not answered yet
 
 	creations  float64 // that it may still make
