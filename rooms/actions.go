@@ -180,7 +180,7 @@ func (c *core) giveUp(seat Seat, s *seatState, o *seatOut) {
 }
 
 // acknowledge forgets reliable messages that a session has seen. It is no change that needs journaling: a resumed room sends
-// some of them again, and the client drops what it knows. An acknowledgement of a former connection is void: the client object behind
+// some of them again, and the client drops what it knows. (In Replay rooms it is an event all the same; see waitAck.) An acknowledgement of a former connection is void: the client object behind
 // this one may not have seen them.
 func (c *core) acknowledge(seat Seat, session string, gen, number uint64) {
 	s := c.h.Seats.Get(seat)

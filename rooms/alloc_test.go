@@ -19,6 +19,9 @@ func TestSteadyTicksDoNotAllocate(t *testing.T) {
 	}{
 		{"idle tick", Define(&counter{}, Config{Name: "idle", RateHz: 10}), false, 0},
 		{"changing tick", Define(&mover{}, Config{Name: "moving", RateHz: 10}), false, 1},
+		{"idle tick, replayed", Define(&counter{}, Config{Name: "idle", RateHz: 10, Durability: Replay}), false, 0.3}, // a renewed horizon now and then
+		{"changing tick, replayed", Define(&mover{}, Config{Name: "moving", RateHz: 10, Durability: Replay}), false, 0.3},
+		{"applied input, replayed", Define(&counter{}, Config{Name: "input", RateHz: 10, Durability: Replay}), true, 1},
 		{"applied input", Define(&counter{}, Config{Name: "input", RateHz: 10}), true, 1}, // its entry's body, which the journal keeps
 	} {
 		s := NewShard(slog.New(slog.DiscardHandler), func() (uint64, uint64) { return 1, 2 })

@@ -181,7 +181,7 @@ func (s *Shard) retryRefused(now time.Duration) {
 func (s *Shard) confirm(c *core, now time.Duration) {
 	show, jobs := c.confirmed()
 	if show != nil {
-		s.show(show)
+		s.show(c, show)
 	}
 	for _, n := range jobs {
 		if j := c.h.Jobs.Get(n); j != nil {
@@ -198,7 +198,7 @@ func (s *Shard) confirm(c *core, now time.Duration) {
 	case c.releasing && c.sent.Kind == EntryRelease:
 		s.over(c, Ended{Room: c.id, Epoch: c.epoch, Why: "released", Kept: true})
 		return
-	case c.changed || c.dirty || c.seal || c.releasing:
+	case c.owesMore():
 		s.run(c, now, opCommit)
 		s.collect(c, now)
 	}
@@ -252,7 +252,8 @@ func (s *Shard) unpause(c *core) bool {
 // showStatus tells of a room's condition. It shows nothing of its state.
 func (s *Shard) showStatus(c *core, st Status) {
 	f := newFrame()
-	f.Room, f.Epoch, f.Tick, f.Status, f.To = c.id, c.last.Epoch, c.last.Tick, st, c.audience()
+	at := c.newest()
+	f.Room, f.Epoch, f.Tick, f.Status, f.To = c.id, at.Epoch, at.Tick, st, c.audience()
 	s.Out.Frames = append(s.Out.Frames, f)
 }
 
@@ -317,7 +318,7 @@ func (c *core) reseal(top EntryID, w *workspace) {
 		held.Release()
 	}
 	w.state = c.game.appendState(w.state[:0])
-	c.flying = c.frame()
+	c.flying, c.plain = c.frame(), false
 	c.append(w, c.horizonLength())
 }
 

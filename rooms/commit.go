@@ -21,7 +21,9 @@ import (
 //	   │ loaded
 //	claiming ◄── a panic in the game
 //
-// Nothing of a tick is shown before the entry that covers it is confirmed (FAILOVER.md R1, R2, R10, R11).
+// Nothing of a tick is shown before the entry that covers it is confirmed (FAILOVER.md R1, R2, R10, R11). An entry also covers the ticks
+// behind it up to its horizon, as long as nothing reaches the room in them: of those, rooms of Durability Replay show all (replay.go), others
+// only that they go on.
 type commit struct {
 	phase   phase
 	epoch   Epoch
@@ -45,12 +47,15 @@ type commit struct {
 	public   uint64 // hash of the public value last put into a frame
 	seal     bool   // the next entry must hold the whole state
 	deltas   int    // entries since the last whole state, and
-	deltaLen int    // their bytes
+	deltaLen int    // their bytes, and its own
+	wholeAt  uint64 // tick of the last whole state, and
+	wholeLen int    // its size
 
 	endShown  bool // the entry that ends the room was built
 	releasing bool
 	attention time.Duration // when an input was last applied; horizons are short for a while after it
 	shownAt   time.Duration // when a frame was last built
+	shown     EntryID       // epoch and tick of the newest frame that was given out
 	paused    bool
 	quiet     *Frame  // may be shown without a further entry
 	resealAt  EntryID // see reseal
@@ -59,6 +64,7 @@ type commit struct {
 	recovery
 	restoring
 	periodic
+	replaying
 }
 
 // periodic is what a room of Durability Periodic keeps beside.
@@ -105,12 +111,17 @@ func (c *core) mayStep() bool {
 		return c.h.Now+c.kind.period()-c.savedAt <= periodicBound
 	}
 	limit := uint64(max(1, c.kind.RateHz)) * uint64(maxAhead/time.Second)
-	return c.h.Tick-c.base < limit
+	return c.h.Tick < c.covered()+limit
 }
 
 // tick steps the room once and, if it can, makes the step an entry. It runs the game's code.
 func (c *core) tick(now time.Duration, w *workspace) {
 	c.stepFrom, c.stepping = len(c.open.list), true
+	replays := c.kind.Durability == Replay
+	if replays && c.acksDue() {
+		c.takeAcks()
+	}
+	heard := len(c.open.list) // what comes behind is news
 	if n := c.mail.batch(); n > 0 {
 		for i := range c.mail.list[:n] {
 			c.open.add(c.mail.list[i])
@@ -118,13 +129,15 @@ func (c *core) tick(now time.Duration, w *workspace) {
 		c.mail.drop(n)
 	}
 	mail := c.open.list[c.stepFrom:]
-	c.advance(now, mail)
-	if len(mail) > 0 {
-		c.attention = c.h.Now
+	if replays {
+		c.advanceRecorded(now, mail, w)
+	} else {
+		c.advance(now, mail)
+		w.state = c.game.appendState(w.state[:0])
+		c.changed = c.changed || !bytes.Equal(w.state, c.prev[:c.prevGame])
 	}
-	w.state = c.game.appendState(w.state[:0])
-	if !bytes.Equal(w.state, c.prev[:c.prevGame]) {
-		c.changed = true
+	if len(c.open.list) > heard {
+		c.attention = c.h.Now
 	}
 	c.build(w)
 	c.stepping = false
@@ -133,13 +146,20 @@ func (c *core) tick(now time.Duration, w *workspace) {
 
 // commitOpen makes an entry of what collected while another was on its way. It runs the game's code.
 func (c *core) commitOpen(w *workspace) {
-	w.state = c.game.appendState(w.state[:0])
+	if c.kind.Durability != Replay {
+		w.state = c.game.appendState(w.state[:0])
+	}
 	c.build(w)
 }
 
-// build makes the next entry and its frame, if something calls for one and none is on its way. w.state is the game's state.
+// build makes the next entry and its frame, if something calls for one and none is on its way. w.state is the game's state, but of a
+// Replay room.
 func (c *core) build(w *workspace) {
-	if c.kind.Durability == Periodic && c.stored && !c.seal && !c.h.Ended {
+	switch {
+	case c.kind.Durability == Replay:
+		c.buildReplay(w)
+		return
+	case c.kind.Durability == Periodic && c.stored && !c.seal && !c.h.Ended:
 		c.buildPeriodic(w)
 		return
 	}
@@ -176,37 +196,30 @@ func (c *core) horizonLength() uint64 {
 	return uint64(d / c.kind.period())
 }
 
-// append makes the entry for the present tick.
+// append makes the entry for the present tick. w.state is the game's state.
 func (c *core) append(w *workspace, horizon uint64) {
 	game := len(w.state)
 	c.h.Rand, _ = c.pcg.AppendBinary(c.h.Rand[:0])
 	w.state = headerCodec.Append(w.state, pointerTo(&c.h))
-	body := &w.body
-	*body = entryBody{Format: entryFormat, Kind: c.kind.Name, Version: c.kind.Version, Game: game, Hash: xxhash.Sum64(w.state)}
-	e := Entry{Room: c.id, ID: EntryID{c.epoch, c.h.Tick}, Prev: c.last, Nonce: c.nonce, Horizon: c.h.Tick + horizon}
-	switch {
-	case c.last == EntryID{}:
-		e.Kind = EntryCreate
-	case c.releasing:
-		e.Kind = EntryRelease
-	case c.seal || c.kind.Durability == Periodic || c.deltas >= maxDeltas || c.deltaLen > 2*len(w.state)+4096:
-		e.Kind = EntrySnapshot
-	default:
-		e.Kind = EntryDelta
-	}
-	if e.Kind == EntryDelta {
-		w.delta = delta.Append(w.delta[:0], c.prev, w.state, &w.scratch)
-		body.Delta = w.delta
-		c.deltas++
+	e := Entry{Room: c.id, ID: EntryID{c.epoch, c.h.Tick}, Prev: c.last, Nonce: c.nonce, Horizon: c.h.Tick + horizon, Kind: c.nextKind(len(w.state))}
+	hash := xxhash.Sum64(w.state)
+	if e.Kind == EntryDelta && c.kind.Durability == Replay {
+		e.Body = c.eventsBody(hash)
 	} else {
-		body.State = w.state
-		c.deltas, c.deltaLen = 0, 0
+		e.Body = c.stateBody(w, e.Kind, game, hash)
 	}
-	body.Rings = c.ringRows(w.rings[:0], e.Kind == EntryDelta)
-	w.rings = body.Rings
-	e.Body = bodyCodec.Append(make([]byte, 0, len(body.State)+len(body.Delta)+96), pointerTo(body))
+	if c.kind.Durability == Replay {
+		c.keepStretch(w, &e, game, hash)
+		c.recording.forget()
+	} else {
+		c.prev, c.prevGame = append(c.prev[:0], w.state...), game
+	}
+	if e.Kind.HoldsState() {
+		c.deltas, c.deltaLen, c.wholeAt, c.wholeLen = 0, 0, c.h.Tick, len(w.state)
+	} else {
+		c.deltas++
+	}
 	c.deltaLen += len(e.Body)
-	c.prev, c.prevGame = append(c.prev[:0], w.state...), game
 	c.seal, c.changed, c.dirty = false, false, false
 	c.endShown = c.h.Ended
 	c.sent, c.phase, c.resent, c.sentNow = e, phaseSent, false, c.h.Now
@@ -214,6 +227,38 @@ func (c *core) append(w *workspace, horizon uint64) {
 	c.open.reset()
 	c.flyingJobs, c.jobs = append(c.flyingJobs, c.jobs...), c.jobs[:0]
 	c.unsent = true
+}
+
+// nextKind is what the next entry has to be. size is that of the whole state.
+func (c *core) nextKind(size int) EntryKind {
+	switch {
+	case c.last == EntryID{}:
+		return EntryCreate
+	case c.releasing:
+		return EntryRelease
+	case c.seal || c.kind.Durability == Periodic:
+		return EntrySnapshot
+	case c.kind.Durability == Replay && c.tailIsLong():
+		return EntrySnapshot
+	case c.kind.Durability != Replay && (c.deltas >= maxDeltas || c.deltaLen > 2*size+4096):
+		return EntrySnapshot
+	}
+	return EntryDelta
+}
+
+// stateBody makes the body of an entry that holds the state in w, or its difference to the one before.
+func (c *core) stateBody(w *workspace, kind EntryKind, game int, hash uint64) []byte {
+	body := &w.body
+	*body = entryBody{Format: entryFormat, Kind: c.kind.Name, Version: c.kind.Version, Game: game, Hash: hash, Rules: c.kind.rules}
+	if kind == EntryDelta {
+		w.delta = delta.Append(w.delta[:0], c.prev, w.state, &w.scratch)
+		body.Delta = w.delta
+	} else {
+		body.State = w.state
+	}
+	body.Rings = c.ringRows(w.rings[:0], kind == EntryDelta)
+	w.rings = body.Rings
+	return bodyCodec.Append(make([]byte, 0, len(body.State)+len(body.Delta)+96), pointerTo(body))
 }
 
 // ringRows lists the reliable messages that an entry must hold.
@@ -270,6 +315,14 @@ func (c *core) confirmed() (show *Frame, jobs []uint64) {
 	show, c.flying = c.flying, nil
 	jobs, c.flyingJobs = c.flyingJobs, c.flyingJobs[:0]
 	return show, jobs
+}
+
+// newest is the epoch and tick up to which the room was shown, for frames that show no tick of their own: ticks do not go back.
+func (c *core) newest() EntryID {
+	if c.shown.Compare(c.last) > 0 {
+		return c.shown
+	}
+	return c.last
 }
 
 // deadline is when a room without a rate has to act by itself, in the room's time.

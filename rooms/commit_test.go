@@ -377,7 +377,7 @@ func TestOnlyRoomsThatLostSomethingAreRolledBack(t *testing.T) {
 		d       Durability
 		release bool
 		want    Status
-	}{{Periodic, false, StatusRolledBack}, {Periodic, true, StatusResumed}, {EveryChange, false, StatusResumed}, {EveryChange, true, StatusResumed}} {
+	}{{Periodic, false, StatusRolledBack}, {Periodic, true, StatusResumed}, {EveryChange, false, StatusResumed}, {EveryChange, true, StatusResumed}, {Replay, false, StatusResumed}, {Replay, true, StatusResumed}} {
 		r := newRig(t)
 		c := r.create(Config{RateHz: 20, Durability: x.d})
 		r.join("ann")

@@ -117,8 +117,10 @@ type seatOut struct {
 	notes   []Note
 	asked   uint64        // input last asked for again, and
 	askedAt time.Duration // when
-	whole   bool          // the seat is new or back: it needs public and private whatever changed
-	vacated bool          // nobody sits here any more: forget it after the next frame
+	acked   uint64        // acknowledged by the connection of generation ackGen, and not applied yet: see waitAck
+	ackGen  uint64
+	whole   bool // the seat is new or back: it needs public and private whatever changed
+	vacated bool // nobody sits here any more: forget it after the next frame
 	private uint64
 	ring    ring
 }
@@ -247,6 +249,8 @@ func (c *core) take(p pend) {
 		c.takeSignal(p)
 	case eventRoster:
 		c.takeRoster(p)
+	case eventAck:
+		c.acknowledge(p.Seat, p.Session, p.Gen, p.Number)
 	case eventNodeGone:
 		c.dropOf(func(s *seatState) bool { return s.Node == p.Node })
 	}
@@ -264,7 +268,7 @@ func (c *core) takeOwn(p pend) {
 
 func (c *core) takeInput(p pend) {
 	s := c.h.Seats.Get(p.Seat)
-	if c.kind.Durability == Periodic { // what this session knows may have been rolled back
+	if c.kind.Durability == Periodic || c.h.Loose { // what this session knows may have been rolled back
 		switch {
 		case s == nil:
 			c.note(Note{Type: NoteGone, Node: p.Node, Session: p.Session, Gen: p.Gen, Seat: p.Seat, Why: "unknown"})
@@ -368,4 +372,8 @@ type breakage struct {
 	horizonIgnored bool // a resumed room does not jump over ticks that may have been shown (R11)
 	sameID         bool // other bytes are sent under an id that was used (R2)
 	blindConfirm   bool // an unknown outcome is taken for a confirmation (R2)
+	horizonJumped  bool // a replayed room jumps to the horizon instead of stepping there (R11)
+	eventsLost     bool // entries do not hold everything that a step was given (R1)
+	ringsLost      bool // replayed steps leave no reliable messages (R8)
+	nowLost        bool // entries do not say when the steps of a room without a rate were (R7)
 }

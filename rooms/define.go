@@ -15,8 +15,9 @@ import (
 // Kind is a defined kind of room. It has no type parameters, so that a node can hold many. It is read-only.
 type Kind struct {
 	Config
-	err  error
-	make func() running
+	err   error
+	make  func() running
+	rules uint64 // of Durability Replay: what else must be equal where a room is replayed; else 0
 }
 
 // Define makes a Kind of a game. start is the state of a new room. It does not panic: what is wrong with the type or the
@@ -31,6 +32,9 @@ func Define[P Game[In], In any](start P, config Config) Kind {
 	if len(errs) > 0 {
 		k.err = fmt.Errorf("kind %q:\n%w", config.Name, errors.Join(errs...))
 		return k
+	}
+	if k.Durability == Replay {
+		k.rules = k.fingerprint()
 	}
 	first := state.Append(nil, reflect.ValueOf(start).UnsafePointer())
 	k.make = func() running {

@@ -28,7 +28,7 @@ RateHz 500: want 0 to 128
 Seats -1: want 1 to 1024
 Grace, Empty and StepLimit must not be negative
 Version -2: must not be negative
-Durability 9: want EveryChange or Periodic
+Durability 9: want EveryChange, Periodic or Replay
 `
 
 func TestDefineTellsAllComplaintsAtOnce(t *testing.T) {

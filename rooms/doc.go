@@ -30,9 +30,9 @@
 // # For the framework
 //
 // Everything else here is the seam between rooms, journals and sessions. A room is a game's state and a header of the framework's
-// own: seats, numbers, timers, chance. A [Shard] steps its rooms, writes each change to the room's stream in a [Journal], and gives
-// out the [Frame] that shows it once the journal has confirmed it. Because everything that was shown is in the journal, another
-// shard, on another node, goes on exactly there (docs/failover).
+// own: seats, numbers, timers, chance. A [Shard] steps its rooms, writes each change, or what led to it, to the room's stream in a
+// [Journal], and gives out the [Frame] that shows it once the journal has confirmed it. Because everything that was shown is in the
+// journal, another shard, on another node, goes on exactly there (docs/failover).
 //
 //	mail ─► window ─► step ─► header, game ─► entry ─► journal
 //	                            │                        │ confirmed
@@ -44,6 +44,7 @@
 // A Shard and all its rooms belong to one goroutine. Frames are shared, and read-only. Kinds are read-only. A Journal may be used
 // from any goroutine.
 //
-// Start reading at core.advance for what a step is, and at commit for how steps become entries and entries frames. The simulation in
+// Start reading at core.advance for what a step is, and at commit for how steps become entries and entries frames; replay.go is how that
+// differs for rooms of Durability [Replay], and how they come back. The simulation in
 // sim_test.go runs all of it against every fault we know.
 package rooms

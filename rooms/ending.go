@@ -48,7 +48,8 @@ func (s *Shard) turnAway(c *core, p pend, e Ended) {
 	}
 	code, why := e.refusal(c.refusal)
 	f := newFrame()
-	f.Room, f.Epoch, f.Tick = c.id, c.last.Epoch, c.last.Tick
+	at := c.newest()
+	f.Room, f.Epoch, f.Tick = c.id, at.Epoch, at.Tick
 	n := Note{Node: p.Node, Session: p.Session, Gen: p.Gen, Code: code, Why: why}
 	switch p.Type {
 	case Joined:

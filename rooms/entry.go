@@ -18,7 +18,7 @@ const entryFormat = 1
 // ErrCorrupt is a journal that cannot be resumed from: a broken link, a hash that does not fit, an unknown format.
 var ErrCorrupt = errors.New("rooms: corrupt journal")
 
-// entryBody is the body of every entry but a claim. The state's bytes are the game's, then the header's, each one msgpack map.
+// entryBody is the body of every entry but a claim and the EntryDelta of a Replay room, which is an eventsBody. The state's bytes are the game's, then the header's, each one msgpack map.
 type entryBody struct {
 	Format  int       `msgpack:"f"`
 	Kind    string    `msgpack:"k"`
@@ -28,6 +28,7 @@ type entryBody struct {
 	Game    int       `msgpack:"g"` // length of the game's part of the state
 	Hash    uint64    `msgpack:"h"` // of the state, xxHash64
 	Rings   []ringRow `msgpack:"r"` // reliable messages: all unacknowledged ones with a whole state, else the new ones
+	Rules   uint64    `msgpack:"u"` // of Replay rooms: see Kind.fingerprint; else 0
 }
 
 // ringRow is one reliable message of one seat.
@@ -48,8 +49,12 @@ type saved struct {
 	tick    uint64
 	horizon uint64
 	last    EntryID
+	rules   uint64
+	tail    []tailEntry // of a Replay room: what happened since state
 	// released means that the newest entry is a release: nothing was shown that it does not hold.
 	released bool
+	// rolledBack means that what is behind state was given up.
+	rolledBack bool
 }
 
 // replay puts a room's state together from its entries, oldest first, and checks every link and hash on the way.
@@ -83,6 +88,9 @@ func replay(entries []Entry) (saved, error) {
 }
 
 func (s *saved) apply(e Entry) error {
+	if e.Kind == EntryDelta && s.rules != 0 {
+		return s.applyEvents(e)
+	}
 	var b entryBody
 	if err := codec.Decode(e.Body, &b); err != nil {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
@@ -106,7 +114,7 @@ func (s *saved) apply(e Entry) error {
 	if b.Game < 0 || b.Game > len(state) {
 		return fmt.Errorf("%w: game of %d bytes in a state of %d", ErrCorrupt, b.Game, len(state))
 	}
-	s.kind, s.version, s.state, s.game, s.hash = b.Kind, b.Version, state, b.Game, b.Hash
+	s.kind, s.version, s.state, s.game, s.hash, s.rules, s.tail = b.Kind, b.Version, state, b.Game, b.Hash, b.Rules, nil
 	s.tick, s.horizon, s.released = e.ID.Tick, e.Horizon, e.Kind == EntryRelease
 	return nil
 }

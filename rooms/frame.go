@@ -99,7 +99,7 @@ const (
 	StatusPaused     // waits for its journal
 	StatusResumed    // goes on from its journal in a new epoch
 	StatusFaulted    // closed because of a fault
-	StatusRolledBack // goes on in a new epoch from a state that is older than what was shown: only Periodic rooms
+	StatusRolledBack // goes on in a new epoch from a state that is older than what was shown: a Periodic room, or one that cannot be replayed
 )
 
 var framePool = sync.Pool{New: func() any { return new(Frame) }}

@@ -27,7 +27,7 @@ type header struct {
 	EmptyAt  time.Duration // when a room without players ends; 0 while there are some
 	Signals  []string      // ids of the last signals, oldest first
 	Departed []departure   // the last stays that ended, oldest first
-	Loose    bool          // Periodic: inputs that were acknowledged have been rolled back, so there may be gaps before others
+	Loose    bool          // inputs that were acknowledged have been rolled back, so there may be gaps before others
 }
 
 // seatState is one taken seat. Every entry's hash is over all of them, so their fields have short names there.

@@ -72,6 +72,10 @@ func (s *Shard) Take(m *Mail, now time.Duration) error {
 	}
 	switch m.Type {
 	case MailAck:
+		if c.kind.Durability == Replay {
+			c.waitAck(m)
+			return nil
+		}
 		c.acknowledge(m.Seat, m.Session, m.Gen, m.Number)
 		return nil
 	case MailRelease:

@@ -31,7 +31,7 @@ const (
 	EntryCreate   EntryKind = iota + 1 // the first entry; it alone may create the room's journal; a snapshot
 	EntryClaim                         // an owner's claim: no state, no horizon
 	EntrySnapshot                      // the whole state; everything before it may be trimmed
-	EntryDelta                         // the difference to the entry before it
+	EntryDelta                         // what leads from the entry before it to this one: a difference, or what the steps since were given
 	EntryRelease                       // a snapshot whose owner has stopped showing ticks beyond its horizon
 )
 

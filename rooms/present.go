@@ -17,7 +17,7 @@ func (c *core) frame() *Frame {
 	if c.kind.RateHz > 0 {
 		f.Due = c.due - c.kind.period() // the next tick is due at c.due
 	}
-	c.shownAt = c.h.Now
+	c.shownAt, c.framed = c.h.Now, c.h.Tick
 	if c.h.Ended && !c.endShown {
 		c.noteEnd()
 	}
@@ -51,6 +51,11 @@ func checkValue(public, private int) {
 	if public+private > maxValueBytes {
 		panic(fmt.Errorf("rooms: a public value of %d and a private one of %d bytes: at most %d together reach a client", public, private, maxValueBytes))
 	}
+}
+
+// isEmpty reports whether a frame says nothing but that its tick was reached.
+func (f *Frame) isEmpty() bool {
+	return f.Public == nil && len(f.Seats) == 0 && len(f.Answers) == 0 && f.Status == StatusNone
 }
 
 func (f *Frame) cut(i int) []byte {

@@ -76,6 +76,23 @@ type restoring struct {
 // restore resumes a room, guarded as every call of its game is: Migrate may fail, panic, or never return.
 func (s *Shard) restore(c *core, from saved, gone func(Node) bool, now time.Duration) error {
 	c.restoring = restoring{from, gone}
+	if from.isBehind() && from.rules != c.kind.rules {
+		s.Counters.OtherRules.Add(1)
+		s.log.Warn("room was stepped by other rules: resumed from its newest snapshot", "room", c.id, "kind", c.kind.Name, "lost", from.entriesBehind())
+		from.rollBack()
+	}
+	err := s.runResume(c, from, gone, now)
+	if err != nil && c.again {
+		s.Counters.Diverged.Add(1)
+		s.log.Error("room cannot be replayed: resumed from its newest snapshot", "room", c.id, "kind", c.kind.Name, "lost", from.entriesBehind(), "error", err)
+		from.rollBack()
+		err = s.runResume(c, from, gone, now)
+	}
+	return err
+}
+
+func (s *Shard) runResume(c *core, from saved, gone func(Node) bool, now time.Duration) error {
+	c.restoring = restoring{from, gone}
 	s.run(c, now, opRestore)
 	err := c.fault
 	c.fault, c.faultStack, c.restoring = nil, nil, restoring{}
@@ -97,9 +114,8 @@ func (c *core) resume(s saved, gone func(Node) bool) error {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	c.game, c.h = game, h
-	if c.kind.RateHz > 0 && !c.broken.horizonIgnored { // jump over ticks that may have been shown; nothing happened in them
-		c.skipTo(s.horizon)
-	}
+	c.recording.forget()
+	c.replaying = replaying{recording: c.recording, tolerant: c.tolerant, stepTime: c.stepTime}
 	c.rosterStale, c.audienceStale = true, true
 	c.outs.Clear()
 	for _, row := range s.rings {
@@ -111,6 +127,9 @@ func (c *core) resume(s saved, gone func(Node) bool) error {
 		o.ring.add(row.Number, row.Wire)
 		o.ring.saved = row.Number
 	}
+	if err := c.goOn(&s); err != nil {
+		return err
+	}
 	c.prev, c.prevGame = append(c.prev[:0], s.state...), s.game
 	c.last, c.horizon, c.base = s.last, s.horizon, c.h.Tick
 	c.phase, c.seal, c.status = phasePlaying, true, StatusResumed
@@ -120,11 +139,12 @@ func (c *core) resume(s saved, gone func(Node) bool) error {
 	c.stored, c.unsaved, c.savedAt = false, false, c.h.Now
 	c.faultTick, c.refusal = max(c.faultTick, c.h.Tick), Note{}
 	c.list, c.signals, c.jobs = c.list[:0], c.signals[:0], c.jobs[:0]
+	c.wholeAt = c.h.Tick
 	for id := range c.h.Jobs.All() {
 		c.jobs = append(c.jobs, id)
 	}
-	if c.kind.Durability == Periodic && !s.released {
-		c.status = StatusRolledBack
+	if c.kind.Durability == Periodic && !s.released || s.rolledBack {
+		c.status, c.horizon = StatusRolledBack, 0
 		c.rollBack()
 	}
 	c.resendAll()
@@ -134,17 +154,39 @@ func (c *core) resume(s saved, gone func(Node) bool) error {
 	return nil
 }
 
-// Far more than the reliable messages and the seats that there can be between two snapshots: no number is used twice.
+// goOn brings a room from its newest whole state to where the next tick is shown.
+func (c *core) goOn(s *saved) error {
+	switch {
+	case s.rolledBack || c.broken.horizonIgnored:
+	case s.rules != 0:
+		c.again = true
+		if err := c.stepAgain(s); err != nil {
+			return err
+		}
+		c.again = false
+		for seat, o := range c.outs.All() { // what else is in it was said by whoever stepped first
+			if *o = (seatOut{ring: o.ring}); c.h.Seats.Get(seat) == nil {
+				c.outs.Delete(seat)
+			}
+		}
+	case c.kind.RateHz > 0: // jump over ticks that may have been shown; nothing happened in them
+		c.skipTo(s.horizon)
+	}
+	return nil
+}
+
+// Far more than the reliable messages, jobs and seats that there can be between two snapshots: no number is used twice.
 const (
 	rolledBack      = 1 << 20
 	rolledBackSeats = 16 * maxSeats
 )
 
-// rollBack starts a new history of a Periodic room (FAILOVER.md R12): its players may have seen what never was. Their reliable
+// rollBack starts a new history of a Periodic room (FAILOVER.md R12), or of one that could not be replayed: its players may have seen what never was. Their reliable
 // streams go on with numbers they cannot know, and their inputs from wherever they are.
 func (c *core) rollBack() {
 	c.h.Loose = true
 	c.h.NextSeat += rolledBackSeats
+	c.h.NextJob += rolledBack
 	for seat, s := range c.h.Seats.All() {
 		if !s.Bot {
 			s.Issued += rolledBack

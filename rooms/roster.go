@@ -34,6 +34,7 @@ func AppendRoster(dst []byte, entries []RosterEntry) []byte {
 const (
 	eventRoster EventType = 128 + iota
 	eventNodeGone
+	eventAck // of a Replay room: see waitAck
 )
 
 // takeRoster takes what a node says of its sessions in the room. It speaks for itself alone, and for the moment when it was sent:

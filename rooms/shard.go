@@ -45,6 +45,10 @@ type Shard struct {
 	// Counters may be read from any goroutine.
 	Counters Counters
 
+	// ShadowEvery has every so manieth stretch of a Replay room's history, from one snapshot to the next, put into Out.Shadows; 1: each,
+	// 0: none. It costs the memory of that stretch's entries. Set it before the first room.
+	ShadowEvery int
+
 	seed func() (uint64, uint64)
 
 	broken breakage
@@ -63,6 +67,9 @@ type Counters struct {
 	Paused atomic.Int64 // rooms that wait for their journal now, their players told so
 
 	Confirmed, Refused, Unknown, Fenced, Gone atomic.Int64 // answers of the journal, one per append
+
+	Diverged   atomic.Int64 // Replay rooms resumed from their newest snapshot: stepped again, they came out otherwise
+	OtherRules atomic.Int64 // likewise: they were stepped by another program, or on another kind of processor
 }
 
 func (n *Counters) count(o Outcome) {
@@ -87,6 +94,7 @@ type Output struct {
 	Asks    []Ask    // to be answered with TakeTop, TakeLoaded
 	Jobs    []JobRequest
 	Ended   []Ended
+	Shadows []*Shadow // to be replayed aside
 }
 
 // AskType says what a room wants from its journal.
@@ -131,6 +139,18 @@ type workspace struct {
 	rings   []ringRow
 	body    entryBody
 	scratch delta.Scratch
+
+	clock       func() time.Duration // may be nil
+	shadowEvery int                  // see Shard.ShadowEvery
+	stretches   int
+}
+
+// time is the present time, for measuring, or always 0.
+func (w *workspace) time() time.Duration {
+	if w.clock == nil {
+		return 0
+	}
+	return w.clock()
 }
 
 // NewShard makes an empty shard. seed gives the seeds of new rooms' generators.
@@ -183,7 +203,8 @@ func (o *Output) Reset() {
 	clear(o.Frames)
 	clear(o.Jobs)
 	clear(o.Ended)
-	*o = Output{o.Appends[:0], o.Frames[:0], o.Asks[:0], o.Jobs[:0], o.Ended[:0]}
+	clear(o.Shadows)
+	*o = Output{o.Appends[:0], o.Frames[:0], o.Asks[:0], o.Jobs[:0], o.Ended[:0], o.Shadows[:0]}
 }
 
 // stepReady steps the rooms that have mail or a deadline. What a step makes ready again waits for the next call: one room must not
@@ -240,6 +261,7 @@ const (
 // run calls into a room's game, guarded: a panic becomes a restore, and a call that takes too long loses the shard.
 func (s *Shard) run(c *core, now time.Duration, what op) {
 	space := s.space // from Enter on, the shard itself may be another goroutine's
+	space.clock, space.shadowEvery = s.Clock, s.ShadowEvery
 	if s.Turn != nil {
 		turn := s.Turn
 		token := turn.Enter(&c.id, c.kind.StepLimit)
@@ -278,14 +300,18 @@ func (s *Shard) collect(c *core, now time.Duration) {
 		c.callRoll()
 	}
 	if c.quiet != nil {
-		s.show(c.quiet)
+		s.show(c, c.quiet)
 		c.quiet = nil
+	}
+	if c.stretch != nil {
+		s.Out.Shadows = append(s.Out.Shadows, c.stretch)
+		c.stretch = nil
 	}
 	if c.unsent {
 		c.unsent = false
 		c.waitsSince = now
 		if c.broken.showEarly && c.flying != nil {
-			s.show(c.flying)
+			s.show(c, c.flying)
 			c.flying = nil
 		}
 		s.Out.Appends = append(s.Out.Appends, c.sent)
@@ -293,7 +319,8 @@ func (s *Shard) collect(c *core, now time.Duration) {
 }
 
 // show gives out a frame of a room's tick.
-func (s *Shard) show(f *Frame) {
+func (s *Shard) show(c *core, f *Frame) {
+	c.shown = EntryID{f.Epoch, f.Tick}
 	if f.Due != 0 {
 		f.Due += s.Unix
 	}

@@ -64,6 +64,9 @@ func (c *simClient) send(m Mail) {
 func (c *simClient) act() {
 	w := c.w
 	pause := w.between(20*time.Millisecond, 200*time.Millisecond)
+	if w.replays { // else hardly a tick is without events
+		pause = w.between(20*time.Millisecond, 800*time.Millisecond)
+	}
 	switch c.state {
 	case clientOut:
 		if !w.calm || w.chance(50) {
@@ -126,7 +129,7 @@ func (c *simClient) play() {
 // poison has the room panic on the input sent next: once, or twice so that it is refused.
 func (c *simClient) poison() {
 	c.next++
-	simPoison[relKey{c.seat, c.next}] = 1 + c.w.rng.IntN(2)
+	simPoison[poisonKey{c.seat, c.run, c.next}] = 1 + c.w.rng.IntN(2)
 	c.open = append(c.open, c.next)
 	c.input(c.next)
 }
@@ -213,7 +216,11 @@ func (c *simClient) take(f *Frame) {
 	if part != nil {
 		c.takePart(part)
 	}
-	if (f.Status == StatusResumed || f.Status == StatusRolledBack) && len(c.open) > 0 {
+	if f.Status == StatusRolledBack { // what it knows of its seat may never have been: returning tells
+		c.lose()
+		return
+	}
+	if f.Status == StatusResumed && len(c.open) > 0 {
 		c.resend()
 	}
 	c.showAt(f)

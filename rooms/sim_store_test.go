@@ -1,6 +1,10 @@
 package rooms
 
-import "github.com/cespare/xxhash/v2"
+import (
+	"github.com/cespare/xxhash/v2"
+
+	"tickover.dev/netcode"
+)
 
 // simStore is the simulated journal of the one room: as strict as the real one, and able to lose its newest entries.
 type simStore struct {
@@ -61,14 +65,15 @@ func (s *simStore) loseTail(n int) (lost int) {
 
 // history is what the observer knows of the room: everything that was stored, sent and shown, by all its owners.
 type history struct {
-	stored map[Epoch]Entry     // the newest stored entry of each epoch
-	owner  map[Epoch]uint64    // its nonce
-	bytes  map[EntryID]uint64  // of everything sent
-	public map[uint64]uint64   // by tick, as any client saw it
-	rel    map[relKey]uint64   // reliable messages by content
-	acked  map[runKey]uint64   // inputs that were shown to be applied
-	seated map[string]runKey   // stays that were shown and have not ended
-	left   map[string][]uint64 // requests of stays that were shown to be over
+	stored  map[Epoch]Entry     // the newest stored entry of each epoch
+	owner   map[Epoch]uint64    // its nonce
+	bytes   map[EntryID]uint64  // of everything sent
+	public  map[uint64]uint64   // by tick, as any client saw it
+	rel     map[relKey]uint64   // reliable messages by content
+	acked   map[runKey]uint64   // inputs that were shown to be applied, as clients took note of it
+	applied map[runKey]uint64   // likewise, as frames said that waited for their entry
+	seated  map[string]runKey   // stays that were shown and have not ended
+	left    map[string][]uint64 // requests of stays that were shown to be over
 }
 
 type relKey struct {
@@ -84,7 +89,7 @@ type runKey struct {
 func newHistory() *history {
 	return &history{
 		stored: map[Epoch]Entry{}, owner: map[Epoch]uint64{}, bytes: map[EntryID]uint64{}, public: map[uint64]uint64{},
-		rel: map[relKey]uint64{}, acked: map[runKey]uint64{}, seated: map[string]runKey{}, left: map[string][]uint64{},
+		rel: map[relKey]uint64{}, acked: map[runKey]uint64{}, applied: map[runKey]uint64{}, seated: map[string]runKey{}, left: map[string][]uint64{},
 	}
 }
 
@@ -125,19 +130,39 @@ func (w *world) shown(f *Frame) {
 	}
 	e := w.seen.stored[f.Epoch]
 	if f.Tick <= e.ID.Tick {
+		for i := range f.Seats {
+			key := runKey{f.Seats[i].Seat, f.Seats[i].Run}
+			w.seen.applied[key] = max(w.seen.applied[key], f.Seats[i].Applied)
+		}
 		return
+	}
+	covered := w.replays && w.rate > 0 // ticks without events need no entry of their own
+	if covered && f.Public != nil {
+		w.count("new state shown within the horizon")
+		if w.owner.inFlight > 0 {
+			w.count("new state shown with an append in flight")
+		}
 	}
 	if f.Tick > e.Horizon && f.Status == StatusNone {
 		w.fail("R11: tick %d of epoch %d shown, beyond the horizon %d of entry %s", f.Tick, f.Epoch, e.Horizon, e.ID)
 	}
 	for i := range f.Seats {
-		if p := &f.Seats[i]; p.Reliable != nil || p.Private != nil || len(p.Notes) > 0 || p.Applied > w.seen.acked[runKey{p.Seat, p.Run}] {
+		p := &f.Seats[i]
+		if p.Seat == 0 && len(p.Notes) == 1 && p.Notes[0].turnsAway() {
+			continue // it says nothing of the room
+		}
+		if !covered && (p.Reliable != nil || p.Private != nil) || len(p.Notes) > 0 || p.Applied > w.seen.applied[runKey{p.Seat, p.Run}] {
 			w.fail("R10: tick %d of epoch %d tells seat %d something that no entry holds", f.Tick, f.Epoch, p.Seat)
 		}
 	}
-	if f.Public != nil {
+	if f.Public != nil && !covered {
 		w.fail("R10: tick %d of epoch %d shown before its entry was stored", f.Tick, f.Epoch)
 	}
+}
+
+// turnsAway reports whether a note says no more than that the room is not here.
+func (n *Note) turnsAway() bool {
+	return n.Type == NoteRefused && (n.Code == netcode.CodeUnknownRoom || n.Code == netcode.CodeShuttingDown)
 }
 
 // sawPublic notes what a client shows its player at a tick.
@@ -150,6 +175,12 @@ func (w *world) sawPublic(tick, hash uint64) {
 
 // resumed checks what a new owner starts from.
 func (w *world) resumed(n *simNode, entries []Entry) {
+	switch other := n.shard.Counters.OtherRules.Load(); {
+	case n.shard.Counters.Diverged.Load() > 0 || other > 0 && !w.strangers:
+		w.fail("I5: a tail could not be replayed")
+	case other > 0:
+		w.count("rolled back")
+	}
 	c := n.shard.rooms[simRoom]
 	if c == nil {
 		return
@@ -159,9 +190,18 @@ func (w *world) resumed(n *simNode, entries []Entry) {
 		w.fail("replay: %v", err)
 		return
 	}
+	if len(from.tail) > 0 {
+		w.count("tail replayed")
+	}
+	if from.rules != 0 && w.rate > 0 && from.horizon > from.tick {
+		w.count("stepped to the horizon")
+	}
 	again := newCore(simRoom, w.kind, n.shard.log, 0, 0)
 	exact := from
 	exact.horizon, exact.released = 0, true
+	if again.kind.rules != from.rules && w.strangers {
+		return
+	}
 	if err := again.resume(exact, nil); err != nil {
 		w.fail("resume: %v", err)
 		return

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -23,13 +24,15 @@ const simRoom = ID("room")
 var errSim = errors.New("the journal is away")
 
 type world struct {
-	seed     uint64
-	rng      *rand.Rand
-	kind     *Kind
-	rate     int
-	periodic bool
-	broken   breakage
-	loadOld  bool // broken build: load first, claim second
+	seed      uint64
+	rng       *rand.Rand
+	kind      *Kind
+	rate      int
+	periodic  bool // what was acknowledged may be lost
+	replays   bool
+	strangers bool // every node runs another build: none replays another's tail
+	broken    breakage
+	loadOld   bool // broken build: load first, claim second
 
 	now     time.Duration
 	queue   simQueue
@@ -51,6 +54,7 @@ type world struct {
 	healing bool // the store has lost entries that the owner has not sealed yet
 	weather weather
 	lull    time.Duration // until then the players do nothing
+	steps   int           // of rooms' clocks, which go on whenever they are looked at
 }
 
 // weather is how the journal is just now.
@@ -120,8 +124,12 @@ type simNode struct {
 
 func (w *world) newNode() *simNode {
 	n := &simNode{w: w, alive: true}
-	n.shard = NewShard(slog.New(slog.DiscardHandler), func() (uint64, uint64) { return w.rng.Uint64(), w.rng.Uint64() })
+	n.shard = NewShard(simLog(w), func() (uint64, uint64) { return w.rng.Uint64(), w.rng.Uint64() })
 	n.shard.broken = w.broken
+	if w.replays {
+		n.shard.ShadowEvery = 1
+		n.shard.Clock = func() time.Duration { w.steps++; return time.Duration(w.steps) * 30 * time.Microsecond }
+	}
 	w.nodes = append(w.nodes, n)
 	return n
 }
@@ -164,6 +172,12 @@ func (n *simNode) turn() {
 	}
 	for _, e := range n.shard.Out.Ended {
 		n.ended(e)
+	}
+	for _, s := range n.shard.Out.Shadows {
+		n.w.count("shadow replayed")
+		if d := s.Replay(); d != nil {
+			n.w.fail("I5: the shadow of ticks %d to %d: %v", s.From, s.Tick, d)
+		}
 	}
 	n.shard.Out.Reset()
 	if wake > 0 && (n.wakeAt <= n.w.now || wake < n.wakeAt) {
@@ -243,6 +257,9 @@ func (n *simNode) answer(e Entry, r Result) {
 		return
 	}
 	n.w.note("answer", uint64(r.Outcome), e.ID.Tick)
+	if n.w.replays && e.Kind == EntryDelta && r.Outcome == Confirmed {
+		n.w.count("events confirmed")
+	}
 	c := n.shard.rooms[simRoom]
 	if c != nil && r.Outcome == Fenced && !c.resent && c.flying != nil {
 		n.w.count("fenced with output queued")
@@ -335,7 +352,11 @@ func (w *world) takeOver(seen Epoch, cold bool) {
 			return
 		}
 		n := w.newNode()
-		if err := n.shard.Adopt(simRoom, w.kind, epoch, nonce, entries, func(Node) bool { return cold }, w.now); err != nil {
+		kind := *w.kind
+		if w.strangers {
+			kind.rules += 2 * nonce
+		}
+		if err := n.shard.Adopt(simRoom, &kind, epoch, nonce, entries, func(Node) bool { return cold }, w.now); err != nil {
 			w.fail("adopt: %v", err)
 			return
 		}
@@ -350,4 +371,17 @@ func (w *world) takeOver(seen Epoch, cold bool) {
 		n.turn()
 		w.nodes = w.nodes[max(0, len(w.nodes)-3):]
 	})
+}
+
+// simLog prints what rooms log with the trace.
+func simLog(w *world) *slog.Logger {
+	if w.verbose {
+		return slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey || a.Key == "stack" {
+				return slog.Attr{}
+			}
+			return a
+		}}))
+	}
+	return slog.New(slog.DiscardHandler)
 }

@@ -71,6 +71,7 @@ func newRunner(h *Host) *runner {
 	r.shard.Turn = &r.turn
 	r.shard.Clock = r.clock
 	r.shard.Lateness = r.lateness.record
+	r.shard.ShadowEvery = h.config.ShadowEvery
 	return r
 }
 
@@ -277,6 +278,9 @@ func (r *runner) carryOut() {
 	}
 	for _, e := range out.Ended {
 		r.host.ended(e)
+	}
+	if r.host.shadows != nil {
+		r.host.shadows.offer(out.Shadows)
 	}
 	out.Reset()
 }

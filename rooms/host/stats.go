@@ -14,6 +14,17 @@ type Stats struct {
 	MailboxRefusals int64 // pieces of mail that a room or a shard had no room for
 	OverdueCalls    int64 // of Admit and Do that went on after their context had ended, and lost their place
 	Journal         JournalStats
+	Replays         ReplayStats
+}
+
+// ReplayStats counts what became of Replay rooms that were stepped again.
+type ReplayStats struct {
+	Diverged   int64 // resumed from their newest snapshot, as they came out otherwise, or panicked
+	OtherRules int64 // likewise, as another build, or another kind of processor, had stepped them
+
+	Shadows        int64 // stretches replayed aside
+	ShadowsDiffer  int64 // of those
+	ShadowsSkipped int64 // not replayed, as others waited
 }
 
 // JournalStats counts the journal's answers, one per append. Refused and Unknown ones are tried again or looked up.
@@ -44,6 +55,11 @@ func (h *Host) Stats() Stats {
 		s.Journal.Unknown += n.Unknown.Load()
 		s.Journal.Fenced += n.Fenced.Load()
 		s.Journal.Gone += n.Gone.Load()
+		s.Replays.Diverged += n.Diverged.Load()
+		s.Replays.OtherRules += n.OtherRules.Load()
+	}
+	if sh := h.shadows; sh != nil {
+		s.Replays.Shadows, s.Replays.ShadowsDiffer, s.Replays.ShadowsSkipped = sh.replayed.Load(), sh.differed.Load(), sh.skipped.Load()
 	}
 	return s
 }

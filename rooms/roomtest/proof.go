@@ -10,6 +10,8 @@ import (
 
 var errNoHistory = errors.New("no entry was ever written")
 
+const notDeterministic = "Step keeps something outside its state, or is not deterministic"
+
 // ahead is how many steps each copy is followed.
 const ahead = 10
 
@@ -22,6 +24,12 @@ func (r *Room) prove() {
 	for i := range r.history {
 		if r.history[i].entries == nil {
 			continue
+		}
+		if shadow := r.history[i].shadow; shadow != nil {
+			if d := shadow.Replay(); d != nil {
+				r.tb.Errorf("%v: %s", d, notDeterministic)
+				return
+			}
 		}
 		n, ok := r.follow(i)
 		copies, steps = copies+1, steps+n
@@ -47,7 +55,7 @@ func (r *Room) follow(from int) (steps int, ok bool) {
 		return 0, false
 	}
 	if in, _ := s.Inspect(r.id); in.Hash != start.hash {
-		r.tb.Errorf("resumed from tick %d with another state than it had", start.tick)
+		r.tb.Errorf("resumed from tick %d with another state than it had: %s", start.tick, rooms.FirstDifference(start.state, in.State))
 		return 0, false
 	}
 	for i := from + 1; i < min(len(r.history), from+1+ahead); i++ {
@@ -67,7 +75,7 @@ func (r *Room) follow(from int) (steps int, ok bool) {
 			break
 		}
 		if in.Hash != m.hash {
-			r.tb.Errorf("resumed from tick %d, tick %d differs from the original: Step keeps something outside its state, or is not deterministic", start.tick, m.tick)
+			r.tb.Errorf("resumed from tick %d, tick %d differs from the original (%s): %s", start.tick, m.tick, rooms.FirstDifference(m.state, in.State), notDeterministic)
 			return steps, false
 		}
 		steps++

@@ -1,11 +1,13 @@
 // Package roomtest plays rooms in tests: players join, send, drop and return, time passes as fast as it can be computed, and
 // nothing runs beside the test's own goroutine. At the end of every test the room is resumed from every entry of its journal and
 // stepped again with what happened then; a copy that differs from the original fails the test, because on another node it would
-// have been another game.
+// have been another game. Rooms of Durability Replay are also stepped again from their snapshots to each of their entries, and the test
+// fails with the field that comes out otherwise.
 package roomtest
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"testing"
@@ -44,6 +46,8 @@ type moment struct {
 	tick    uint64
 	epoch   rooms.Epoch
 	entries []rooms.Entry // the journal after the step, nil if it wrote nothing
+	shadow  *rooms.Shadow // of a Replay room: from its newest snapshot to here
+	state   []byte        // the game's
 }
 
 const id = rooms.ID("room-under-test")
@@ -56,6 +60,7 @@ func New(tb testing.TB, kind rooms.Kind, options any) *Room {
 	}
 	r := &Room{tb: tb, kind: &kind, id: id, journal: memjournal.New(), answers: map[uint64]rooms.Note{}}
 	r.shard = newShard(slog.New(faults{r}))
+	r.shard.ShadowEvery = 1
 	r.post(rooms.Mail{Type: rooms.MailCreate, Kind: r.kind, Name: "key", Body: encode(tb, options), Epoch: 1, Nonce: 1})
 	tb.Cleanup(r.prove)
 	return r
@@ -68,7 +73,9 @@ func newShard(log *slog.Logger) *rooms.Shard {
 // Signal sends the room a signal, steps, and gives the code of its refusal, or "".
 func (r *Room) Signal(name string, body any) (code string) {
 	r.tickets++
-	r.post(rooms.Mail{Type: rooms.MailSignal, Name: name, Body: encode(r.tb, body), Ticket: r.tickets})
+	r.post(rooms.Mail{ // with an id: the room would give it one of its epoch, which copies do not share
+		Type: rooms.MailSignal, ID: fmt.Sprint("signal-", r.tickets), Name: name, Body: encode(r.tb, body), Ticket: r.tickets,
+	})
 	r.Step()
 	return r.answers[r.tickets].Code
 }
@@ -150,9 +157,9 @@ func (r *Room) advance() {
 	r.shard.Advance(r.now)
 	wrote := r.carryOut(r.shard)
 	if in, ok := r.shard.Inspect(r.id); ok {
-		m.hash, m.tick, m.epoch = in.Hash, in.Tick, in.Epoch
+		m.hash, m.tick, m.epoch, m.state = in.Hash, in.Tick, in.Epoch, in.State
 		if wrote {
-			m.entries = r.journal.Entries(r.id)
+			m.entries, m.shadow = r.journal.Entries(r.id), r.shard.Shadow(r.id)
 		}
 		r.history = append(r.history, m)
 	}
