@@ -7,6 +7,9 @@ BOTS ?= 200
 ROOMS ?= 10
 DURATION ?= 30s
 SEEDS ?= 2000
+SECONDS ?= 60
+SEED ?=
+KILLS ?= 30
 
 .PHONY: help
 help: ## list the targets
@@ -23,7 +26,7 @@ run: build ## a server with the example games; rooms and sessions are kept in ./
 
 .PHONY: test
 test: deps ## all tests: Go with -race, TypeScript, the browser; installs what is missing where it may
-	@$(GO) run ./scripts/gotest -may-skip TestTenThousandRooms,TestSimulation,TestSteady -- -race -timeout 9m ./...
+	@$(GO) run ./scripts/gotest -may-skip TestTenThousandRooms,TestSimulation,TestSteady,TestSend,TestBroken -- -race -timeout 9m ./...
 	@scripts/typescript.sh test
 
 .PHONY: sim
@@ -60,6 +63,14 @@ bench-floor: ## what a message costs, beside the smallest possible server; under
 .PHONY: soak
 soak: build ## a server and BOTS bots in ROOMS rooms for DURATION: nothing may be lost, doubled or forked
 	@scripts/soak.sh $(BOTS) $(ROOMS) $(DURATION)
+
+.PHONY: chaos
+chaos: deps ## three nodes, Redis and HAProxy broken for SECONDS (60) by the schedule of SEED (any), under players who count
+	@scripts/chaos.sh $(SECONDS) "$(SEED)"
+
+.PHONY: bench-failover
+bench-failover: deps ## how long players see nothing when one of KILLS (30) owners dies, is frozen or drained, and what that costs
+	@scripts/failover.sh $(KILLS)
 
 .PHONY: page
 page: deps ## build the demo page's bundle, which is committed

@@ -80,6 +80,8 @@ type pursuit struct {
 	record Record
 	stage  stage
 	due    time.Duration // of the next order
+	claim  rooms.EntryID // somebody's, that nothing follows, and
+	since  time.Duration // when it was first seen
 }
 
 type stage uint8
@@ -240,6 +242,15 @@ func (s *Sweep) judge(p *pursuit, a Answer, w *Watch, own Own) {
 		s.done(p)
 	case owner == s.me || a.Top.Kind == rooms.EntryRelease || w.IsDead(owner):
 		p.record.Epoch, p.stage = a.Top.ID.Epoch, stageClaim
+	case a.Top.Kind == rooms.EntryClaim: // whoever runs a room writes at once: this one may not be able to, and then nobody else would
+		if p.claim != a.Top.ID {
+			p.claim, p.since = a.Top.ID, p.due
+		}
+		if p.due-p.since >= sweepCannot {
+			p.record.Epoch, p.stage = a.Top.ID.Epoch, stageClaim
+		} else {
+			p.due += sweepRetry
+		}
 	case !w.isMember(owner): // it may have left just now: whoever the directory names must be found when it is dead
 		p.due += sweepRetry
 	default: // it has an owner, who lives: the directory is behind

@@ -24,6 +24,7 @@ type Watch struct {
 	seen    map[Boot]*sighting
 	good    time.Duration // when the present run of answered reads began
 	last    time.Duration // when the newest answered read was sent
+	away    time.Duration // when this node was last back from so long an absence that others may have taken it for dead
 	started bool
 	failed  bool // the newest read was not answered
 }
@@ -55,6 +56,9 @@ func NewWatch(me Boot, lease time.Duration) *Watch {
 func (w *Watch) Take(members []Member, sent, answered time.Duration) {
 	// What was read is as old as sent; what happened between the read before it and this one is seen only if they are close.
 	if blind := w.failed || !w.started || answered-w.last > w.lease/2; blind {
+		if !w.started || answered-w.last >= w.lease {
+			w.away = sent
+		}
 		w.good, w.started, w.failed = sent, true, false
 		for _, s := range w.seen {
 			if s.buried == noObituary {
@@ -149,7 +153,7 @@ func (w *Watch) Beats(b Boot) bool {
 }
 
 // Since is when the present run of answered reads began.
-func (w *Watch) Since() time.Duration { return w.good }
+func (w *Watch) Since() time.Duration { return w.away }
 
 // Sighted reports whether the newest read of the members was answered: else this node is cut off from the store.
 func (w *Watch) Sighted() bool { return w.started && !w.failed }

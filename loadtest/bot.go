@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,6 +45,7 @@ type stay struct {
 	tracker *tracker                 // of that room; nil until then
 	due     [client.Window]time.Time // of the unacknowledged inputs, by number
 	over    chan string              // why the seat was lost; holds one
+	shown   bool                     // there was a frame, which says from where the inputs go on
 }
 
 // live keeps the bot in its room until ctx ends, and leaves it then. entered is called once, after the first join.
@@ -66,6 +69,7 @@ func (b *bot) live(ctx context.Context, entered func()) {
 		case <-ctx.Done():
 		case why := <-s.over:
 			b.run.complain("seat lost: " + why)
+			b.run.cfg.Log.Warn("seat lost", "bot", b.index, "room", s.seat.ID, "seat", s.Seat, "why", why)
 			b.end(s)
 		case <-c.Done():
 			b.run.complain(fmt.Sprintf("client ended: %v", c.Err()))
@@ -85,6 +89,9 @@ func (b *bot) enter(ctx context.Context) (*stay, *client.Client, error) {
 		fresh, err := client.Dial(dialing, client.Config{
 			URL: b.run.cfg.URL, Name: b.name, Log: b.run.cfg.Log, OnError: b.onError,
 			BackoffFirst: b.run.cfg.BackoffFirst, BackoffMax: 2 * time.Second, // a bot shall be back soon
+			Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				return b.run.cfg.Dial(ctx, b.index, network, addr)
+			},
 		})
 		if err != nil {
 			return nil, nil, err
@@ -110,6 +117,7 @@ func (b *bot) enter(ctx context.Context) (*stay, *client.Client, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	b.run.cfg.Observer.Entered(b.index, seat.ID)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s.seat, s.Seat, s.tracker = seat, seat.Seat, b.run.trackerOf(b.room, seat.ID)
@@ -151,7 +159,7 @@ func (b *bot) send(k int) {
 	b.mu.Lock()
 	s := b.stay
 	b.mu.Unlock()
-	if s == nil {
+	if s == nil || !b.isShown(s) {
 		return
 	}
 	for ; b.next <= k; b.next++ {
@@ -160,6 +168,12 @@ func (b *bot) send(k int) {
 			return
 		}
 	}
+}
+
+func (b *bot) isShown(s *stay) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return s.shown
 }
 
 // sendOne reports whether the next input could be sent.
@@ -189,8 +203,12 @@ func (b *bot) sendOne(s *stay, due time.Time) bool {
 
 func (b *bot) onFrame(s *stay, f client.Frame) {
 	now := time.Now()
+	b.run.cfg.Observer.Frame(b.index, f, now)
 	b.mu.Lock()
 	b.hear(now)
+	if !s.shown { // a seat that was taken away and had again goes on where it was
+		s.shown, s.Sent, s.Acked = true, f.Applied, f.Applied
+	}
 	for s.Acked < min(f.Applied, s.Sent) {
 		s.Acked++
 		b.run.toFrame.record(now.Sub(s.due[s.Acked%client.Window]))
@@ -248,13 +266,18 @@ func (b *bot) end(s *stay) {
 	b.past = append(b.past, s.Stay)
 }
 
-// stays gives the bot's stays in its room so far.
+// stays gives the bot's stays in its room so far. Of those in one seat only the last one knows how it went on.
 func (b *bot) stays() []Stay {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	all := append([]Stay(nil), b.past...)
+	all := slices.Clone(b.past)
 	if b.stay != nil {
 		all = append(all, b.stay.Stay)
+	}
+	for i := range all {
+		for _, later := range all[i+1:] {
+			all[i].Again = all[i].Again || later.Seat == all[i].Seat
+		}
 	}
 	return all
 }

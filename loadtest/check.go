@@ -75,8 +75,8 @@ func checkLedger(seats map[uint64]entry, stays []Stay) (v Verdict, settled bool)
 	settled = true
 	for _, s := range stays {
 		e, there := seats[s.Seat]
-		if !there && s.Gone {
-			continue // the ledger may forget seats that are given up
+		if s.Again || !there && s.Gone {
+			continue // another stay tells; or the ledger has forgotten a seat that was given up
 		}
 		if e.last < s.Acked {
 			settled = false

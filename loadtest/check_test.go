@@ -28,6 +28,7 @@ func TestLedgerCheckNoticesEveryKindOfFault(t *testing.T) {
 		"one seat lost, one twice": {map[uint64]entry{1: {9, 10}, 2: {11, 10}}, []Stay{{Seat: 1, Sent: 10, Acked: 10}, {Seat: 2, Sent: 10, Acked: 10}}, Verdict{1, 1}, true},
 		"seat vanished":            {nil, []Stay{{Seat: 1, Sent: 10, Acked: 10}}, Verdict{Lost: 10}, false},
 		"seat was given up":        {nil, []Stay{{Seat: 1, Sent: 10, Acked: 10, Gone: true}}, Verdict{}, true},
+		"seat was had again":       {map[uint64]entry{1: {10, 10}}, []Stay{{Seat: 1, Sent: 4, Acked: 4, Gone: true, Again: true}, {Seat: 1, Sent: 10, Acked: 10}}, Verdict{}, true},
 		"nothing was sent":         {nil, []Stay{{Seat: 1}}, Verdict{}, true},
 	} {
 		if v, settled := checkLedger(c.seats, c.stays); v != c.want || settled != c.settled {

@@ -1,9 +1,11 @@
 package loadtest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"tickover.dev/client"
@@ -26,10 +28,26 @@ type Config struct {
 	// BackoffFirst is where the clients' waits between attempts to connect begin: 0.5 s.
 	BackoffFirst time.Duration
 
+	// Until ends the sending early when it is closed. Acknowledgements are then waited for as if Duration was over.
+	Until <-chan struct{}
+
+	// Dial opens a bot's TCP connection; the probe is bot -1. nil: a net.Dialer. Called from many goroutines.
+	Dial func(ctx context.Context, bot int, network, addr string) (net.Conn, error)
+	// Observer is told what single bots live through. nil: nobody.
+	Observer Observer
+
 	// Progress is called once a second, if it is not nil.
 	Progress func(Progress)
 	// Log gets what the clients log. nil: nothing.
 	Log *slog.Logger
+}
+
+// Observer is told what single bots live through. Its methods are called from the bots' goroutines, and must not block.
+type Observer interface {
+	// Entered is called when a bot has got a seat.
+	Entered(bot int, room string)
+	// Frame is called for every sign of life of a bot's room that reaches it.
+	Frame(bot int, f client.Frame, at time.Time)
 }
 
 // Progress is how a run stands.
@@ -82,7 +100,21 @@ func (c *Config) fill() {
 	if c.Patience == 0 {
 		c.Patience = 20 * time.Second
 	}
+	if c.Dial == nil {
+		c.Dial = func(ctx context.Context, _ int, network, addr string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, addr)
+		}
+	}
+	if c.Observer == nil {
+		c.Observer = nobody{}
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 }
+
+// nobody observes nothing.
+type nobody struct{}
+
+func (nobody) Entered(int, string)                {}
+func (nobody) Frame(int, client.Frame, time.Time) {}

@@ -73,7 +73,7 @@ func (r *run) probe(ctx context.Context) error {
 	defer giveUp(nil)
 	var unreachable error // set by Dial's goroutine, which has ended when Dial returns an error
 	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		conn, err := r.cfg.Dial(ctx, -1, network, addr)
 		if err != nil && ctx.Err() == nil {
 			unreachable = fmt.Errorf("nothing answers at %s: %w", r.cfg.URL, err)
 			giveUp(unreachable)
@@ -150,7 +150,18 @@ func (r *run) play(ctx context.Context) {
 	start := time.Now()
 	r.schedule = arrivals{start: start, bots: len(r.bots), rateHz: r.cfg.RateHz}
 	r.start.Store(&start)
-	r.schedule.keep(ctx, start.Add(r.cfg.Duration), func(bot, k int) { r.bots[bot].send(k) })
+	sending, enough := context.WithCancel(ctx)
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	defer enough()
+	waiting.Go(func() {
+		select {
+		case <-r.cfg.Until: // nil: never
+			enough()
+		case <-sending.Done():
+		}
+	})
+	r.schedule.keep(sending, start.Add(r.cfg.Duration), func(bot, k int) { r.bots[bot].send(k) })
 	stop := time.Now()
 	for _, b := range r.bots {
 		b.mu.Lock()

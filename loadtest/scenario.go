@@ -23,6 +23,7 @@ type Stay struct {
 	Acked   uint64 // inputs consumed: 1 to Acked
 	Refused uint64 // of these, refused
 	Gone    bool   // the seat was lost before the end
+	Again   bool   // and had again: a later stay has it
 }
 
 // Verdict counts the faults of one room.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tickover.dev/cluster"
+	"tickover.dev/cluster/bus"
 	"tickover.dev/netcode"
 	"tickover.dev/rooms"
 	"tickover.dev/rooms/host"
@@ -70,13 +71,28 @@ func (r *Rooms) Deliver(frames []*rooms.Frame) {
 	for _, f := range frames {
 		for _, n := range f.To {
 			if n != self && n != 0 {
-				r.Link.Send(cluster.Boot(n), func(dst []byte) []byte { return rooms.AppendFrame(append(dst, carryFrame), f, n) })
+				r.sendFrame(n, f, 0, len(f.Seats))
 			}
 		}
 		r.noteAudience(f)
 		r.Signals.Take(f, self)
 	}
 	r.Hub.Deliver(frames)
+}
+
+// sendFrame sends a node what a frame holds of some seats, in as many messages as that takes.
+func (r *Rooms) sendFrame(n rooms.Node, f *rooms.Frame, from, to int) {
+	err := r.Link.Send(cluster.Boot(n), func(dst []byte) []byte { return rooms.AppendFramePart(append(dst, carryFrame), f, n, from, to) })
+	if !errors.Is(err, bus.ErrTooLarge) {
+		return // what was dropped otherwise is noticed
+	}
+	if to-from < 2 {
+		r.Log.Error("frame of one seat beyond the bound of a message", "room", f.Room, "tick", f.Tick)
+		return
+	}
+	half := from + (to-from)/2
+	r.sendFrame(n, f, from, half)
+	r.sendFrame(n, f, half, to)
 }
 
 // noteAudience remembers which nodes have players of a room, for its end.
@@ -311,12 +327,15 @@ func (r *Rooms) takeFrame(from cluster.Boot, f *rooms.Frame) {
 	r.Signals.Take(f, r.node()) // whoever is the owner now: it was confirmed
 	w := r.known(f.Room)
 	if w == nil {
+		if f.Epoch != 0 && len(f.Answers) == 0 && f.Tick > 0 { // the room takes somebody for present who is not
+			r.sendMail(from, &rooms.Mail{Type: rooms.MailRoster, Room: f.Room, Node: r.node(), Body: rooms.AppendRoster(nil, nil)})
+		}
 		f.Release()
 		return
 	}
 	e := w.at.Load()
 	switch {
-	case f.Epoch == 0 || f.Epoch == e.epoch && from == e.owner: // the first: an answer of the node itself
+	case f.Epoch == 0 && from == e.owner || f.Epoch == e.epoch && from == e.owner: // the first: an answer of the node itself
 	case f.Epoch > e.epoch:
 		w.lead(from, f.Epoch, nil)
 	default:

@@ -64,6 +64,9 @@ func (l *Local) Top(ctx context.Context, room rooms.ID) (rooms.Top, error) {
 
 // Claim implements cluster.Rooms.
 func (l *Local) Claim(ctx context.Context, r cluster.Record) (rooms.Epoch, error) {
+	if _, runs := l.host.Kind(r.Kind); r.Kind != "" && !runs {
+		return 0, fmt.Errorf("%w: %w: %q", cluster.ErrCannotRun, host.ErrUnknownKind, r.Kind)
+	}
 	epoch, err := l.host.Claim(ctx, r.Room, r.Epoch, l.town.gone(r.Room))
 	if err == nil {
 		l.town.claimed(r.Room)

@@ -274,6 +274,12 @@ func (r *Rooms) create(ctx context.Context, e sessions.Entry) (sessions.Room, er
 	at := cluster.Record{Room: id, Kind: e.Kind, Key: e.Target, Owner: r.Cluster.Self(), Epoch: epoch}
 	opened := r.Local.open(id, epoch)
 	defer opened()
+	entered := false
+	defer func() {
+		if !entered { // its key may have been taken
+			r.forget(at)
+		}
+	}()
 	return r.await(ctx, func() (sessions.Room, error) {
 		held, err := r.Directory.Register(ctx, at)
 		switch {
@@ -287,16 +293,17 @@ func (r *Rooms) create(ctx context.Context, e sessions.Entry) (sessions.Room, er
 			err = errNotYet
 		}
 		if err != nil {
-			r.forget(at)
 			return sessions.Room{}, err
 		}
+		entered = true
 		return r.local(h), nil
 	})
 }
 
 // taken is a creation that found another room with its key.
 func (r *Rooms) taken(ctx context.Context, e sessions.Entry, held cluster.Record) (sessions.Room, error) {
-	if held.Epoch == 0 && r.Cluster.Sight().IsGone(held.Owner) { // its creator died between taking the key and making the room
+	_, entering := r.Local.Epoch(held.Room)
+	if held.Epoch == 0 && (r.Cluster.Sight().IsGone(held.Owner) || held.Owner == r.Cluster.Self() && !entering) { // its creator died between taking the key and making the room
 		if err := r.Directory.Remove(ctx, held); err != nil {
 			return sessions.Room{}, unreached(err)
 		}

@@ -141,7 +141,7 @@ func (r *Rooms) lookFor(ctx context.Context, due map[*way]*search) {
 			over := r.find(bounded, w)
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			if s.due = time.Now().Add(nextLook); over {
+			if s.due = time.Now().Add(nextLook); over && r.sought[w] == s { // else it was lost again meanwhile
 				delete(r.sought, w)
 			}
 		})
@@ -195,6 +195,11 @@ func (r *Rooms) look(before, sight *cluster.Sight, now time.Time) {
 			r.nodeGone(m.Boot)
 		}
 	}
+	for _, m := range sight.Living {
+		if _, lived := before.Member(m.Boot); !lived && before != sight { // it may have been taken for dead here: its players were dropped
+			r.Link.Send(m.Boot, func(dst []byte) []byte { return append(dst, carryLost) })
+		}
+	}
 	blind := before.Since != sight.Since
 	for _, w := range r.allWays() {
 		e := w.at.Load()
@@ -221,7 +226,10 @@ func (r *Rooms) look(before, sight *cluster.Sight, now time.Time) {
 // claimed has the players that this node has in a room which it has just claimed led there at once, and not when the scout finds it.
 func (r *Rooms) claimed(room rooms.ID) {
 	w := r.known(room)
-	if h, ok := r.Host.Room(room); ok && w != nil {
+	switch h, ok := r.Host.Room(room); {
+	case ok && w == nil: // also those whose way was given up meanwhile
+		h.Post(&rooms.Mail{Type: rooms.MailRoster, Node: r.node(), Body: rooms.AppendRoster(nil, nil)})
+	case ok:
 		w.lead(r.Cluster.Self(), h.Epoch(), h)
 	}
 }

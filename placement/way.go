@@ -31,6 +31,8 @@ type way struct {
 	key  string
 	town *Rooms
 
+	again atomic.Bool // a roster is to be sent again soon
+
 	at atomic.Pointer[end] // where mail goes just now
 
 	mu sync.Mutex
@@ -220,7 +222,12 @@ func (w *way) open(number uint64, here []rooms.RosterEntry) {
 	case errors.Is(err, rooms.ErrGone):
 		w.lost(&opened)
 	case err != nil: // part of it did not get through
-		time.AfterFunc(musterAgain, w.sync)
+		if !w.again.Swap(true) {
+			time.AfterFunc(musterAgain, func() {
+				w.again.Store(false)
+				w.sync()
+			})
+		}
 	}
 }
 

@@ -46,21 +46,31 @@ func DecodeMail(src []byte) (Mail, error) {
 
 // AppendFrame appends what a frame holds for one node.
 func AppendFrame(dst []byte, f *Frame, node Node) []byte {
+	return AppendFramePart(dst, f, node, 0, len(f.Seats))
+}
+
+// AppendFramePart appends what a frame holds for one node of its seats from ≤ i < to; what is for all seats goes with the first part.
+func AppendFramePart(dst []byte, f *Frame, node Node, from, to int) []byte {
+	public, answers, status := f.Public, f.Answers, f.Status
+	if from > 0 {
+		public, answers, status = nil, nil, StatusNone
+	}
+	seats := f.Seats[from:to]
 	dst = codec.AppendString(dst, string(f.Room))
-	for _, n := range [...]uint64{uint64(f.Epoch), f.Tick, uint64(f.Due), uint64(f.Status)} {
+	for _, n := range [...]uint64{uint64(f.Epoch), f.Tick, uint64(f.Due), uint64(status)} {
 		dst = codec.AppendUint(dst, n)
 	}
-	dst = codec.AppendBytes(dst, f.Public)
-	dst = appendNotes(dst, f.Answers, node)
+	dst = codec.AppendBytes(dst, public)
+	dst = appendNotes(dst, answers, node)
 	parts := 0
-	for i := range f.Seats {
-		if f.Seats[i].concerns(node) {
+	for i := range seats {
+		if seats[i].concerns(node) {
 			parts++
 		}
 	}
 	dst = codec.AppendUint(dst, uint64(parts))
-	for i := range f.Seats {
-		if p := &f.Seats[i]; p.concerns(node) {
+	for i := range seats {
+		if p := &seats[i]; p.concerns(node) {
 			dst = p.append(dst, node)
 		}
 	}

@@ -1,6 +1,7 @@
 package rooms
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -67,6 +68,9 @@ func (c *core) requeue() {
 	c.mail = all
 }
 
+// ErrNewer is a room of a newer version of its kind: it waits for a node that has that (FAILOVER.md R17).
+var ErrNewer = errors.New("rooms: the room is of a newer version")
+
 // restoring is what opRestore resumes from.
 type restoring struct {
 	from saved
@@ -102,6 +106,9 @@ func (s *Shard) runResume(c *core, from saved, gone func(Node) bool, now time.Du
 // resume takes over a saved state: the room goes on behind everything that was ever shown of it. gone says of which nodes no session is
 // connected any more; see Adopt.
 func (c *core) resume(s saved, gone func(Node) bool) error {
+	if s.version > c.kind.Version {
+		return fmt.Errorf("%w: %d, this node has %d", ErrNewer, s.version, c.kind.Version)
+	}
 	game := c.kind.make()
 	if err := game.restore(s.state[:s.game], s.version, c.kind.Version); err != nil {
 		return err

@@ -63,9 +63,12 @@ func (h *Host) Resume(ctx context.Context, id rooms.ID, cold bool) error {
 }
 
 // Claim claims a room whose newest epoch is seen (0: whatever it is) and goes on with it in the epoch that it gives. gone says of
-// which nodes no connection is left. A room that cannot be resumed keeps its journal, unless that is
-// corrupt, or maxFailedClaims claims have led to nothing: then it is put aside. ErrKeyTaken refuses one whose key another room has: the first keeps it.
+// which nodes no connection is left. A room that cannot be resumed keeps its journal, unless that is corrupt, or maxFailedClaims claims
+// have led to nothing: then it is put aside. ErrKeyTaken refuses one whose key another room has: the first keeps it.
 func (h *Host) Claim(ctx context.Context, id rooms.ID, seen rooms.Epoch, gone func(rooms.Node) bool) (rooms.Epoch, error) {
+	if h.isStopping() { // before the claim: nobody else could run the room while it stands
+		return 0, fmt.Errorf("resume room %s: %w", id, ErrStopping)
+	}
 	slow := time.AfterFunc(time.Second, func() { h.log.Warn("resuming room takes long", "room", id) })
 	defer slow.Stop()
 	nonce := h.config.Nonce()
@@ -80,6 +83,12 @@ func (h *Host) Claim(ctx context.Context, id rooms.ID, seen rooms.Epoch, gone fu
 		return 0, fmt.Errorf("resume room %s: %w", id, err)
 	}
 	return epoch, nil
+}
+
+func (h *Host) isStopping() bool {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.stopping
 }
 
 // maxFailedClaims is how many claims in a row may lead to no entry before a room is taken for poisonous (FAILOVER.md R17): it may
@@ -97,8 +106,14 @@ func failedClaims(entries []rooms.Entry) int {
 
 // isFault reports whether an error is the room's own: it will not resume elsewhere either.
 func isFault(err error) bool {
-	return !errors.Is(err, ErrUnknownKind) && !errors.Is(err, ErrKeyTaken) && !errors.Is(err, ErrStopping) && !errors.Is(err, errOpen) &&
-		!errors.Is(err, rooms.ErrGone) && !errors.Is(err, rooms.ErrClaimLost) && !errors.Is(err, context.Canceled)
+	for _, other := range []error{
+		ErrUnknownKind, ErrKeyTaken, ErrStopping, errOpen, rooms.ErrNewer, rooms.ErrGone, rooms.ErrClaimLost, context.Canceled,
+	} {
+		if errors.Is(err, other) {
+			return false
+		}
+	}
+	return true
 }
 
 // putAside buries a room that does not resume, and keeps what its journal held, if the journal has a shelf for that.
@@ -126,15 +141,14 @@ func (h *Host) adopt(ctx context.Context, id rooms.ID, epoch rooms.Epoch, nonce 
 	}
 	r := &Handle{ID: id, Kind: kind, Key: key, host: h, gone: make(chan struct{})}
 	r.epoch.Store(uint64(epoch))
-	if err := h.place(r); err != nil {
-		return err
-	}
 	done := make(chan error, 1)
-	r.runner.call(func(s *rooms.Shard, now time.Duration) {
+	if err := h.place(r, func(s *rooms.Shard, now time.Duration) {
 		err := errStuck // what remains if the game's code never comes back
 		defer func() { done <- err }()
 		err = s.Adopt(id, kind, epoch, nonce, entries, gone, now)
-	})
+	}); err != nil {
+		return err
+	}
 	select {
 	case err = <-done:
 	case <-ctx.Done():
@@ -155,8 +169,8 @@ func (h *Host) adopt(ctx context.Context, id rooms.ID, epoch rooms.Epoch, nonce 
 	return err
 }
 
-// place enters a resumed room among the open ones.
-func (h *Host) place(r *Handle) error {
+// place enters a resumed room among the open ones, and has its shard adopt it before any mail can reach it.
+func (h *Host) place(r *Handle, adopt func(*rooms.Shard, time.Duration)) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.stopping || h.rooms[r.ID] != nil {
@@ -166,6 +180,7 @@ func (h *Host) place(r *Handle) error {
 		return fmt.Errorf("%w: %q", ErrKeyTaken, r.Key)
 	}
 	h.add(r)
+	r.runner.call(adopt)
 	return nil
 }
 

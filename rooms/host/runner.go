@@ -254,12 +254,26 @@ func (r *runner) refuse(m *rooms.Mail, err error) {
 	if errors.Is(err, rooms.ErrMailboxFull) {
 		r.refusals.Add(1)
 	}
+	if errors.Is(err, rooms.ErrGone) && m.Node != 0 && r.moved(m.Room) {
+		return // it is asked for again where the room is
+	}
 	if f := rooms.Refusal(m, err); f != nil {
 		if tomb, ok := r.host.Tomb(m.Room); ok && errors.Is(err, rooms.ErrGone) {
 			tomb.inscribe(f)
 		}
 		r.shard.Out.Frames = append(r.shard.Out.Frames, f)
 	}
+}
+
+// moved reports whether a room that is not on the shard goes on elsewhere, as far as is known here.
+func (r *runner) moved(id rooms.ID) bool {
+	for _, e := range r.shard.Out.Ended {
+		if e.Room == id {
+			return e.Kept
+		}
+	}
+	_, over := r.host.Tomb(id)
+	return !over
 }
 
 // carryOut does what the shard asks for.
