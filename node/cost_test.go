@@ -23,7 +23,7 @@ func TestTenThousandRoomsOnSockets(t *testing.T) {
 	const all, sockets, rate, seconds = 10_000, 2_000, 10, 6
 	kind := rooms.Define(&slate{}, rooms.Config{Name: "slate", RateHz: rate, Seats: 1})
 	n, err := Start(t.Context(), Config{
-		GameAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", Kinds: []rooms.Kind{kind}, Log: slog.New(slog.DiscardHandler),
+		GameAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", Kinds: []rooms.Kind{kind}, Drain: 10 * time.Second, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
