@@ -98,7 +98,8 @@ func (m *matcher) next(done, from int) run {
 				m.debt, m.patience = 0, patience
 				return r
 			}
-			m.patience = min(2*m.patience, mostPatience)
+			// What was inserted so far is forgiven: else every further byte would be searched for, in a state that is simply new.
+			m.patience, m.debt = min(2*m.patience, mostPatience), -price*(at-done)
 		}
 	}
 	return run{at: len(new)}
