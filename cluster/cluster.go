@@ -70,8 +70,8 @@ type Sight struct {
 	Dead    []Boot
 	Sighted bool // the newest heartbeat was answered; else the rest is what was seen before
 
-	// Since is when the present run of answered heartbeats began, by this node's clock: it changes when the node was out of sight for
-	// so long that others may have taken it for dead.
+	// Since is when this node was last back from an absence so long that others may have taken it for dead, or when it began, by its
+	// own clock.
 	Since time.Duration
 }
 

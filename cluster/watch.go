@@ -152,7 +152,7 @@ func (w *Watch) Beats(b Boot) bool {
 	return s != nil && s.beats
 }
 
-// Since is when the present run of answered reads began.
+// Since is when this node was last back from an absence of a lease or more, or when it began: others may have taken it for dead then.
 func (w *Watch) Since() time.Duration { return w.away }
 
 // Sighted reports whether the newest read of the members was answered: else this node is cut off from the store.
