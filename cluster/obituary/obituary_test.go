@@ -28,7 +28,7 @@ func listen(t *testing.T, addr string, boot cluster.Boot) *Listener {
 }
 
 // watch watches members from node 1, and gives what it is told.
-func watch(t *testing.T, members ...cluster.Member) <-chan cluster.Boot {
+func watch(t *testing.T, members ...cluster.Member) (<-chan cluster.Boot, *Watcher) {
 	dead := make(chan cluster.Boot, 8)
 	w := NewWatcher(Config{
 		Self: 1, Living: func() []cluster.Member { return members }, Dead: func(b cluster.Boot) { dead <- b },
@@ -42,7 +42,7 @@ func watch(t *testing.T, members ...cluster.Member) <-chan cluster.Boot {
 			t.Error(err)
 		}
 	})
-	return dead
+	return dead, w
 }
 
 func (l *Listener) count() int {
@@ -64,8 +64,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // The pause that players feel when a node dies is this, and a claim.
 func TestTheEndOfAProcessIsToldAtOnce(t *testing.T) {
 	l := listen(t, "127.0.0.1:0", 2)
-	dead := watch(t, cluster.Member{Boot: 2, Peer: l.Addr().String()})
-	eventually(t, "it is watched", func() bool { return l.count() == 1 })
+	dead, w := watch(t, cluster.Member{Boot: 2, Peer: l.Addr().String()})
+	eventually(t, "the two have met", w.PeersSee) // a connection alone is no acquaintance: the greeting may be under way
 	died := time.Now()
 	l.Close()
 	select {
@@ -95,7 +95,7 @@ func TestAnotherBootAtTheAddressIsADeath(t *testing.T) {
 			c.Close()
 		}
 	}()
-	dead := watch(t, cluster.Member{Boot: 2, Peer: l.Addr().String()})
+	dead, _ := watch(t, cluster.Member{Boot: 2, Peer: l.Addr().String()})
 	select {
 	case b := <-dead:
 		if b != 2 {
@@ -114,7 +114,7 @@ func TestWhatTellsNothingIsNoDeath(t *testing.T) {
 		t.Fatal(err)
 	}
 	free.Close() // nobody is there
-	dead := watch(t, cluster.Member{Boot: 2, Peer: l.Addr().String()}, cluster.Member{Boot: 9, Peer: free.Addr().String()})
+	dead, _ := watch(t, cluster.Member{Boot: 2, Peer: l.Addr().String()}, cluster.Member{Boot: 9, Peer: free.Addr().String()})
 	var cut net.Conn
 	for range 5 {
 		eventually(t, "it is watched", func() bool {
@@ -149,7 +149,7 @@ func TestStrangersAreHeldOff(t *testing.T) {
 		c.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
 	}
 	eventually(t, "they are gone", func() bool { return l.count() == 0 })
-	dead := watch(t, cluster.Member{Boot: 2, Peer: l.Addr().String()})
+	dead, _ := watch(t, cluster.Member{Boot: 2, Peer: l.Addr().String()})
 	eventually(t, "a peer gets in", func() bool { return l.count() == 1 })
 	if len(dead) > 0 {
 		t.Error("declared dead")
