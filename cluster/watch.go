@@ -20,7 +20,7 @@ type Watch struct {
 	me    Boot
 	lease time.Duration
 
-	members []Member // of the newest answered read, by boot
+	members []Member // of the newest answered read, and those that it should have had (see missing), by boot
 	seen    map[Boot]*sighting
 	good    time.Duration // when the present run of answered reads began
 	last    time.Duration // when the newest answered read was sent
@@ -54,6 +54,7 @@ func NewWatch(me Boot, lease time.Duration) *Watch {
 
 // Take takes an answered read of all members: sent and answered are when, by this node's clock.
 func (w *Watch) Take(members []Member, sent, answered time.Duration) {
+	members = append(members, w.missing(members)...)
 	// What was read is as old as sent; what happened between the read before it and this one is seen only if they are close.
 	if blind := w.failed || !w.started || answered-w.last > w.lease/2; blind {
 		if !w.started || answered-w.last >= w.lease {
@@ -93,6 +94,19 @@ func (w *Watch) Take(members []Member, sent, answered time.Duration) {
 	}
 }
 
+// missing gives the members that were not judged dead, and that a read has not found. Nobody takes the living off: the store has lost
+// them, and they have the rest of their lease to come back.
+func (w *Watch) missing(found []Member) (missing []Member) {
+	for i := range w.members {
+		m := &w.members[i]
+		isIt := func(f Member) bool { return f.Boot == m.Boot }
+		if !m.Left && w.seen[m.Boot].buried == noObituary && !w.IsDead(m.Boot) && !slices.ContainsFunc(found, isIt) {
+			missing = append(missing, *m)
+		}
+	}
+	return missing
+}
+
 // Failed notes that a read was not answered, or not in time.
 func (w *Watch) Failed() { w.failed = true }
 
@@ -103,8 +117,7 @@ func (w *Watch) Bury(b Boot, now time.Duration) {
 	}
 }
 
-// IsDead reports whether a boot is judged dead. A boot that is not among the members is: every node is, before it owns anything,
-// and if the store has lost its members they have a lease to come back.
+// IsDead reports whether a boot is judged dead. A boot that is not among the members is: every node is, before it owns anything.
 func (w *Watch) IsDead(b Boot) bool {
 	switch {
 	case b == w.me || !w.started || w.failed:

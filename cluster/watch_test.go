@@ -175,3 +175,30 @@ func TestBootsAndNonces(t *testing.T) {
 }
 
 func roomID(i int) rooms.ID { return rooms.ID(fmt.Sprint("room-", i)) }
+
+// A store that comes back empty has lost the members, too. Whoever has not beaten again by the first look would be taken for dead at once:
+// its players would be dropped, and its rooms' new records taken away.
+func TestMembersThatTheStoreHasLostHaveALease(t *testing.T) {
+	s := newSky(t, 2, 3, 4)
+	s.pass(10, time.Millisecond)
+	s.still[3] = true
+	s.pass(5, time.Millisecond)
+	s.dead(3)
+	delete(s.beats, 2)
+	delete(s.beats, 3) // was forgotten in order
+	s.pass(1, time.Millisecond)
+	if _, known := s.w.Member(2); !known || s.w.IsDead(2) {
+		t.Error("2 is missing from one read, and taken for dead")
+	}
+	if _, known := s.w.Member(3); known || !s.w.IsDead(3) {
+		t.Error("3 was dead, and is a member again")
+	}
+	s.beats[2] = 20
+	s.pass(5, time.Millisecond)
+	s.dead()
+	delete(s.beats, 2)
+	s.pass(6, time.Millisecond)
+	if _, known := s.w.Member(2); known || !s.w.IsDead(2) {
+		t.Error("2 has stayed away for a lease, and is a member still")
+	}
+}
