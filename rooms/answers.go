@@ -93,7 +93,7 @@ func (s *Shard) TakeResult(e *Entry, r Result, now time.Duration) {
 		}
 		s.lose(c, ErrClaimLost)
 	case Gone:
-		s.lose(c, ErrGone)
+		s.bereave(c)
 	case Refused:
 		c.phase = phaseWaiting
 		s.retryLater(c, now)
@@ -131,7 +131,7 @@ func (s *Shard) TakeTop(room ID, t Top, err error, now time.Duration) {
 		s.resend(c, now)
 		return
 	case errors.Is(err, ErrGone):
-		s.lose(c, err)
+		s.bereave(c)
 		return
 	case err != nil:
 		s.retryLater(c, now)

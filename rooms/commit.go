@@ -21,6 +21,8 @@ import (
 //	   │ loaded
 //	claiming ◄── a panic in the game
 //
+// A room whose journal is gone leaves sent or asking for renewing, see renew.go.
+//
 // Nothing of a tick is shown before the entry that covers it is confirmed (FAILOVER.md R1, R2, R10, R11). An entry also covers the ticks
 // behind it up to its horizon, as long as nothing reaches the room in them: of those, rooms of Durability Replay show all (replay.go), others
 // only that they go on.
@@ -81,6 +83,7 @@ const (
 	phasePlaying phase = iota
 	phaseSent
 	phaseAsking
+	phaseRenewing
 	phaseWaiting
 	phaseClaiming
 	phaseOver
@@ -220,7 +223,7 @@ func (c *core) append(w *workspace, horizon uint64) {
 		c.deltas++
 	}
 	c.deltaLen += len(e.Body)
-	c.seal, c.changed, c.dirty = false, false, false
+	c.seal, c.changed, c.dirty = c.releasing && e.Kind != EntryRelease, false, false // a creation comes before its release
 	c.endShown = c.h.Ended
 	c.sent, c.phase, c.resent, c.sentNow = e, phaseSent, false, c.h.Now
 	c.flyingMail, c.open = c.open, c.flyingMail

@@ -68,6 +68,8 @@ type Counters struct {
 
 	Confirmed, Refused, Unknown, Fenced, Gone atomic.Int64 // answers of the journal, one per append
 
+	Renewed atomic.Int64 // rooms whose journal was lost and made anew
+
 	Diverged   atomic.Int64 // Replay rooms resumed from their newest snapshot: stepped again, they came out otherwise
 	OtherRules atomic.Int64 // likewise: they were stepped by another program, or on another kind of processor
 }
@@ -91,7 +93,7 @@ func (n *Counters) count(o Outcome) {
 type Output struct {
 	Appends []Entry  // to Journal.Append, in order; results come back with TakeResults
 	Frames  []*Frame // to show
-	Asks    []Ask    // to be answered with TakeTop, TakeLoaded
+	Asks    []Ask    // to be answered with TakeTop, TakeLoaded, TakeRenewed
 	Jobs    []JobRequest
 	Ended   []Ended
 	Shadows []*Shadow // to be replayed aside
@@ -103,9 +105,10 @@ type AskType uint8
 const (
 	AskTop     AskType = iota + 1 // read the top
 	AskRestore                    // claim the room (from epoch Seen) and load it
+	AskRenew                      // its journal is gone: may the room, which is here in epoch Seen, have a new one?
 )
 
-// Ask is a question to the journal that takes I/O.
+// Ask is a question to the journal, or to who knows of all rooms, that takes I/O.
 type Ask struct {
 	Type AskType
 	Room ID

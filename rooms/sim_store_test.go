@@ -10,7 +10,11 @@ import (
 type simStore struct {
 	entries []Entry
 	created bool
+	run     int // grows when everything is lost: what was on its way to the run before does not arrive
 }
+
+// forget loses everything.
+func (s *simStore) forget() { *s = simStore{run: s.run + 1} }
 
 func (s *simStore) top() Entry { return s.entries[len(s.entries)-1] }
 

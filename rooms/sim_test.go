@@ -68,8 +68,7 @@ func (w *world) fault() {
 		return
 	}
 	w.in(w.between(100*time.Millisecond, 1500*time.Millisecond), w.fault)
-	c := w.owner.shard.rooms[simRoom]
-	ready := w.owner.alive && w.store.created && w.claims == 0 && c != nil && c.last.Epoch == c.epoch && c.last.Tick > 0 && !c.releasing
+	c, ready := w.ready()
 	switch p := w.rng.IntN(100); {
 	case p < 25:
 		w.weather = weather{delay: w.between(0, 60*time.Millisecond)}
@@ -79,15 +78,19 @@ func (w *world) fault() {
 		}
 	case p < 56: // an outage
 		w.weather = weather{delay: 5 * time.Millisecond, refuse: 50, unknown: 50, error: 90}
-	case !ready || w.healing:
+	case !ready:
 	case p < 66:
 		w.crash()
-	case p < 76: // suspected wrongly: two owners for a while
+	case p < 73: // suspected wrongly: two owners for a while
 		w.takeOver(c.epoch, false)
+	case p < 76:
+		w.sleep(c)
 	case p < 86:
 		w.owner.post(Mail{Type: MailRelease, Room: simRoom})
-	case p < 94:
+	case p < 92:
 		w.loseTail(c)
+	case p < 94:
+		w.loseAll(c)
 	case p < 98: // a quiet room shows ticks without entries
 		w.lull = w.now + w.between(time.Second, 3*time.Second)
 		w.in(w.lull-w.now-w.between(0, 500*time.Millisecond), func() {
@@ -96,6 +99,13 @@ func (w *world) fault() {
 			}
 		})
 	}
+}
+
+// ready gives the room, if nothing is wrong with it and its owner just now.
+func (w *world) ready() (*core, bool) {
+	c := w.owner.shard.rooms[simRoom]
+	ready := w.owner.alive && w.store.created && w.claims == 0 && c != nil && c.last.Epoch == c.epoch && c.last.Tick > 0 && !c.releasing
+	return c, ready && !w.healing
 }
 
 func (w *world) crash() {
@@ -188,7 +198,8 @@ func (w *world) balance(cl *simClient, row *simRow, s *seatState) {
 var mustHappen = []string{
 	"unknown -> was applied", "unknown -> was not", "refused then retried", "fenced with output queued", "take-over with an append in flight",
 	"resend across a drop", "stay changed with old inputs in flight", "panic restore with an append in flight", "reseal after lost tail",
-	"room paused and playing again", "crash", "released", "refused as room_fault", "mail came twice",
+	"room paused and playing again", "crash", "released", "refused as room_fault", "mail came twice", "store came back empty", "renewed",
+	"renewal refused",
 }
 
 // replayMustHappen is what it has to have tried of Durability Replay.
@@ -312,9 +323,10 @@ func TestSimulationNoticesBrokenRules(t *testing.T) {
 		{"rings not in entries", 20, EveryChange, func(w *world) { w.broken.noRings = true }},
 		{"gaps allowed", 60, EveryChange, func(w *world) { w.broken.gapsAllowed = true }},
 		{"horizon ignored", 300, EveryChange, func(w *world) { w.broken.horizonIgnored = true }},
-		{"other bytes under an id", 60, EveryChange, func(w *world) { w.broken.sameID = true }},
+		{"other bytes under an id", 200, EveryChange, func(w *world) { w.broken.sameID = true }},
 		{"unknown taken for confirmed", 60, EveryChange, func(w *world) { w.broken.blindConfirm = true }},
 		{"load before claim", 60, EveryChange, func(w *world) { w.loadOld = true }},
+		{"whoever has the room renews it", 300, EveryChange, func(w *world) { w.renewAny = true }},
 		{"replay, show before confirm", 20, Replay, func(w *world) { w.broken.showEarly = true }},
 		{"replay, rings not in snapshots", 20, Replay, func(w *world) { w.broken.noRings = true }},
 		{"replay, unknown taken for confirmed", 60, Replay, func(w *world) { w.broken.blindConfirm = true }},

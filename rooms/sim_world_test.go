@@ -33,6 +33,7 @@ type world struct {
 	strangers bool // every node runs another build: none replays another's tail
 	broken    breakage
 	loadOld   bool // broken build: load first, claim second
+	renewAny  bool // broken build: whoever has the room makes its journal anew
 
 	now     time.Duration
 	queue   simQueue
@@ -205,6 +206,7 @@ func (n *simNode) ended(e Ended) {
 // append sends a batch to the journal, through whatever weather there is.
 func (n *simNode) append(batch []Entry) {
 	w := n.w
+	run := w.store.run
 	for _, e := range batch {
 		w.sent(&e)
 		n.inFlight++
@@ -217,10 +219,10 @@ func (n *simNode) append(batch []Entry) {
 			w.count("refused then retried")
 			w.in(there+back, func() { n.answer(e, Result{Outcome: Refused, Err: errSim}) })
 		case p < w.weather.refuse+w.weather.unknown:
-			n.lose(e, there, back)
+			n.lose(e, run, there, back)
 		default:
 			w.in(there, func() {
-				o := w.land(e)
+				o := n.land(e, run)
 				w.in(back, func() { n.answer(e, Result{Outcome: o}) })
 			})
 		}
@@ -228,7 +230,7 @@ func (n *simNode) append(batch []Entry) {
 }
 
 // lose loses an append or its answer: it is stored before or after its owner asks, or never.
-func (n *simNode) lose(e Entry, there, back time.Duration) {
+func (n *simNode) lose(e Entry, run int, there, back time.Duration) {
 	w := n.w
 	n0 := "unknown -> was not"
 	stored := w.chance(50)
@@ -237,16 +239,24 @@ func (n *simNode) lose(e Entry, there, back time.Duration) {
 		if w.chance(w.weather.landsLate) {
 			there += w.between(0, 300*time.Millisecond)
 		}
-		w.in(there, func() { w.land(e) })
+		w.in(there, func() { n.land(e, run) })
 	}
 	w.count(n0)
 	w.in(back+w.between(0, 30*time.Millisecond), func() { n.answer(e, Result{Outcome: Unknown, Err: errSim}) })
 }
 
-func (w *world) land(e Entry) Outcome {
+// land brings an entry to the run of the store that it was sent to.
+func (n *simNode) land(e Entry, run int) Outcome {
+	w := n.w
+	if w.store.run != run {
+		return Unknown
+	}
 	o := w.store.apply(e)
 	if o == Confirmed {
 		w.wrote(&e)
+	}
+	if o == Confirmed && e.Kind == EntryCreate && run > 0 {
+		w.resumed(n, w.store.entries)
 	}
 	return o
 }
@@ -265,7 +275,7 @@ func (n *simNode) answer(e Entry, r Result) {
 		n.w.count("fenced with output queued")
 	}
 	n.shard.TakeResult(&e, r, n.w.now)
-	if r.Outcome == Confirmed && e.Kind.HoldsState() && n == n.w.owner {
+	if r.Outcome == Confirmed && e.Kind.HoldsState() && n == n.w.owner && n.w.store.created {
 		n.w.healing = false
 	}
 	n.turn()
@@ -276,6 +286,8 @@ func (n *simNode) ask(a Ask) {
 	w := n.w
 	there, back := w.between(0, w.weather.delay), w.between(0, w.weather.delay)
 	switch {
+	case a.Type == AskRenew:
+		n.renew(a)
 	case a.Type == AskTop && w.chance(w.weather.error):
 		w.in(there+back, func() {
 			n.tell(func() { n.shard.TakeTop(a.Room, Top{}, errSim, w.now) })

@@ -297,6 +297,14 @@ func (j *Journal) Rooms() []rooms.ID {
 	return ids
 }
 
+// Clear forgets everything, as a server does that is started again without its disk. It is for tests.
+func (j *Journal) Clear() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	clear(j.streams)
+	j.buried, j.shelf = nil, nil
+}
+
 // Wait returns when every delayed append has been answered.
 func (j *Journal) Wait() { j.pending.Wait() }
 
