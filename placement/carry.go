@@ -136,7 +136,7 @@ func (r *Rooms) offer(h *host.Handle, e rooms.Ended) {
 		r.Link.Send(heir, func(dst []byte) []byte {
 			dst = binary.BigEndian.AppendUint64(append(dst, carryOffer), uint64(e.Epoch))
 			dst = append(append(dst, h.Kind.Name...), 0)
-			dst = append(append(dst, h.Key...), 0)
+			dst = append(append(dst, h.Key()...), 0)
 			return append(dst, h.ID...)
 		})
 	}

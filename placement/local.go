@@ -54,7 +54,7 @@ func (l *Local) All() []cluster.Record {
 }
 
 func (l *Local) record(h *host.Handle) cluster.Record {
-	return cluster.Record{Room: h.ID, Kind: h.Kind.Name, Key: h.Key, Owner: l.self, Epoch: h.Epoch()}
+	return cluster.Record{Room: h.ID, Kind: h.Kind.Name, Key: h.Key(), Owner: l.self, Epoch: h.Epoch()}
 }
 
 // Top implements cluster.Rooms.

@@ -104,5 +104,5 @@ func seen(r *host.Handle) Room {
 	if r == nil {
 		return Room{}
 	}
-	return Room{ID: r.ID, Kind: r.Kind, Key: r.Key, Door: r}
+	return Room{ID: r.ID, Kind: r.Kind, Key: r.Key(), Door: r}
 }

@@ -43,6 +43,9 @@ type Config struct {
 	// Ended, if set, is called after a room is no more on this host and, unless its journal stays (Kept), is buried. It may block:
 	// it is called on a goroutine that Stop waits for.
 	Ended func(ctx context.Context, r *Handle, e rooms.Ended)
+	// Renew, if set, is asked when the journal of a room that is here in epoch was is gone: may it have a new one, in which epoch, under
+	// which key (docs/failover/RULES.md, R19)? It may block until ctx ends. Errors: rooms.ErrGone, rooms.ErrClaimLost, the context's.
+	Renew func(ctx context.Context, r *Handle, was rooms.Epoch) (rooms.Epoch, string, error)
 	// ShadowEvery has every so manieth stretch of Replay rooms' histories, from one snapshot to the next, replayed aside, and an error logged
 	// if it comes out otherwise. 1: all, 0: none. Costs a twentieth of a processor at most, and the entries' memory; the rest is skipped.
 	ShadowEvery int
@@ -102,12 +105,12 @@ type address struct{ kind, key string }
 type Handle struct {
 	ID   rooms.ID
 	Kind *rooms.Kind
-	Key  string
 
 	host   *Host
 	runner *runner
 	epoch  atomic.Uint64
 	gone   chan struct{} // of a room that is being resumed: closed when it is removed
+	key    string        // guarded by host.mu
 }
 
 // New starts a host. It returns every complaint about the configuration at once.
@@ -231,7 +234,7 @@ func (h *Host) create(id rooms.ID, first rooms.Epoch, kind, key string, options 
 	if key != "" && !rooms.ValidName(key) {
 		return nil, false, ErrBadKey
 	}
-	r := &Handle{ID: id, Kind: k, Key: key, host: h}
+	r := &Handle{ID: id, Kind: k, key: key, host: h}
 	r.epoch.Store(uint64(first))
 	h.mu.Lock()
 	if key != "" {
@@ -273,8 +276,8 @@ func (h *Host) add(r *Handle) {
 	}
 	r.runner.rooms.Add(1)
 	h.rooms[r.ID] = r
-	if r.Key != "" {
-		h.keys[address{r.Kind.Name, r.Key}] = r.ID
+	if r.key != "" {
+		h.keys[address{r.Kind.Name, r.key}] = r.ID
 	}
 }
 
@@ -286,9 +289,7 @@ func (h *Host) remove(id rooms.ID) {
 		return
 	}
 	delete(h.rooms, id)
-	if at := (address{r.Kind.Name, r.Key}); h.keys[at] == id {
-		delete(h.keys, at)
-	}
+	h.freeKey(r)
 	if r.gone != nil {
 		close(r.gone)
 	}

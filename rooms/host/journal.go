@@ -30,6 +30,12 @@ func (r *runner) ask(a rooms.Ask) {
 			h.epoch.Store(uint64(epoch))
 		}
 		r.call(func(s *rooms.Shard, now time.Duration) { s.TakeLoaded(a.Room, epoch, nonce, entries, err, now) })
+	case rooms.AskRenew:
+		renewed, err := r.host.renew(a)
+		if r.host.ctx.Err() != nil {
+			return
+		}
+		r.call(func(s *rooms.Shard, now time.Duration) { s.TakeRenewed(a.Room, renewed, err, now) })
 	}
 }
 
@@ -139,7 +145,7 @@ func (h *Host) adopt(ctx context.Context, id rooms.ID, epoch rooms.Epoch, nonce 
 	if !ok {
 		return fmt.Errorf("%w: %q", ErrUnknownKind, kindName)
 	}
-	r := &Handle{ID: id, Kind: kind, Key: key, host: h, gone: make(chan struct{})}
+	r := &Handle{ID: id, Kind: kind, key: key, host: h, gone: make(chan struct{})}
 	r.epoch.Store(uint64(epoch))
 	done := make(chan error, 1)
 	if err := h.place(r, func(s *rooms.Shard, now time.Duration) {
@@ -176,8 +182,8 @@ func (h *Host) place(r *Handle, adopt func(*rooms.Shard, time.Duration)) error {
 	if h.stopping || h.rooms[r.ID] != nil {
 		return errOpen
 	}
-	if _, taken := h.rooms[h.keys[address{r.Kind.Name, r.Key}]]; r.Key != "" && taken {
-		return fmt.Errorf("%w: %q", ErrKeyTaken, r.Key)
+	if _, taken := h.rooms[h.keys[address{r.Kind.Name, r.key}]]; r.key != "" && taken {
+		return fmt.Errorf("%w: %q", ErrKeyTaken, r.key)
 	}
 	h.add(r)
 	r.runner.call(adopt)
