@@ -54,6 +54,8 @@ type Cluster struct {
 	events chan func() // for the goroutine of Run
 	done   chan struct{}
 
+	renewing chan struct{} // holds one for each call under way
+
 	leaving atomic.Bool
 	seen    atomic.Pointer[Sight]
 	stats   Stats
@@ -116,7 +118,7 @@ func New(c Config) *Cluster {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	cl := &Cluster{
-		config: c, log: c.Log, began: time.Now(), events: make(chan func(), 64), done: make(chan struct{}),
+		config: c, log: c.Log, began: time.Now(), events: make(chan func(), 64), done: make(chan struct{}), renewing: make(chan struct{}, renewAtOnce),
 		watch: NewWatch(c.Self.Boot, c.Lease), sweep: NewSweep(c.Self.Boot, c.Sweep),
 	}
 	cl.seen.Store(&Sight{})

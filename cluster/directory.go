@@ -30,8 +30,18 @@ type Directory interface {
 	Register(ctx context.Context, r Record) (Record, error)
 
 	// Raise writes a room's owner and epoch, if that epoch is newer than the record's, or the same by the same owner. It gives the
-	// record as it stands then. It also enters a room that has no record.
+	// record as it stands then. It also enters a room that has no record; Enter may overrule that.
 	Raise(ctx context.Context, r Record) (Record, error)
+
+	// Enter enters a room again whose owner had it in epoch was, and whose journal the store has lost; see Renewal. It gives the record
+	// with its epoch, newer than any before, and with the room's key, unless another room has that by now. A record that stands is
+	// not touched: the error is rooms.ErrClaimLost if it is newer than was, else rooms.ErrGone. But one that was entered for want of
+	// one, for an epoch that is not newer than was, is overruled, until it is settled.
+	Enter(ctx context.Context, r Record, was rooms.Epoch) (Record, error)
+
+	// Settle makes a record like any other that Enter wrote for r.Owner, and gives it. The errors are rooms.ErrClaimLost if it names
+	// another owner, and ErrNoRecord.
+	Settle(ctx context.Context, r Record) (Record, error)
 
 	// Look reads a room's record.
 	Look(ctx context.Context, room rooms.ID) (Record, error)

@@ -65,6 +65,9 @@ type world struct {
 	shown   map[moment]uint64          // public values by tick
 	rank    time.Duration              // between heirs: none has them all claim at once
 	wreck   wreck
+	run     int               // of the store: what was on its way to the one before does not arrive
+	spared  time.Duration     // until then nodes are spared: rooms are being renewed
+	over    map[rooms.ID]bool // rooms that were lost with the store, as nobody could renew them
 }
 
 // wreck breaks rules, one by one, so that the simulation can prove that it would notice.
@@ -74,6 +77,10 @@ type wreck struct {
 	noProof   bool // R14: a stale owner is not told
 	edge      bool // R14: what a dead node owns is looked at once
 	ownUnseen bool // R14: nobody looks for the rooms that the directory says it has
+
+	renewBlind   bool // R19: the directory is not asked
+	renewByForce bool // R19: what it says is overruled
+	renewFirst   bool // R19: whoever comes first has the room, although another had it later
 }
 
 type event struct {
@@ -196,8 +203,9 @@ func (n *node) call(op func() (answer func()), gaveUp func()) {
 	w := n.w
 	lost := n.cut || !w.calm && w.chance(w.lossy)
 	lostBack := !w.calm && w.chance(w.lossy)
+	run := w.run
 	w.in(w.between(0, w.delay), func() {
-		if lost || w.away {
+		if lost || w.away || run != w.run {
 			n.in(300*time.Millisecond, gaveUp)
 			return
 		}
@@ -341,6 +349,7 @@ func newWorld(seed uint64) *world {
 	w := &world{
 		seed: seed, rng: rand.New(rand.NewPCG(seed, 99)), now: time.Second, trace: xxhash.New(), counts: map[string]int{},
 		store: memstore.New(), delay: 3 * time.Millisecond, owners: map[ownership]cluster.Boot{}, shown: map[moment]uint64{},
+		over: map[rooms.ID]bool{},
 		kind: rooms.Define(&simGame{}, rooms.Config{Name: "sim", RateHz: []int{20, 0}[seed%2], Grace: time.Hour, Empty: time.Hour}),
 	}
 	w.rank = []time.Duration{time.Nanosecond, simLease / 2}[seed/2%2]
@@ -398,6 +407,9 @@ func (w *world) fault() {
 		return
 	}
 	w.in(w.between(100*time.Millisecond, 2*time.Second), w.fault)
+	if w.now < w.spared {
+		return
+	}
 	slot := w.rng.IntN(len(w.nodes))
 	n := w.nodes[slot]
 	switch p := w.rng.IntN(100); {
@@ -431,13 +443,18 @@ func (w *world) fault() {
 		w.counts["store away"]++
 		w.away = true
 		w.in(w.between(100*time.Millisecond, 3*time.Second), func() { w.away = false })
+	case p < 97 && !w.away:
+		w.empty()
+	case p < 99 && n.alive && !n.frozen:
+		w.sleepThrough(n)
 	}
 }
 
 // mustHappen is what the simulation has to have tried, or it proves nothing.
 var mustHappen = []string{
 	"crash", "freeze", "cut", "store away", "take-over", "fenced", "claim lost", "claim sent again", "append unanswered", "answer lost",
-	"member forgotten", "ended: lost", "ended: released", "proved", "drain", "release with the peer gone",
+	"member forgotten", "ended: lost", "ended: released", "proved", "drain", "release with the peer gone", "store came back empty", "renewed",
+	"renewal lost", "room lost with the store", "a node slept through it",
 }
 
 // Without it nobody knows whether rooms find a new owner, and only one, whatever nodes and store do.
@@ -493,6 +510,9 @@ func TestSimulationNoticesBrokenRules(t *testing.T) {
 		{"stale owner is not told", 200, wreck{noProof: true}},
 		{"edge triggered, nobody repairs", 200, wreck{edge: true, noRepair: true}},
 		{"named node does not look, nobody repairs", 200, wreck{ownUnseen: true, noRepair: true}},
+		{"renewed without the directory", 200, wreck{renewBlind: true}},
+		{"renewed by force", 200, wreck{renewByForce: true}},
+		{"renewed by whoever comes first", 400, wreck{renewFirst: true}},
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			for seed := uint64(1); seed <= m.seeds; seed++ {

@@ -22,6 +22,9 @@ import (
 //	            └── no journal: remove ──► done                   └──► done       ▼ has claimed it since
 //	                                                                            prove ──► done
 //
+// A room that this node runs, and that it does not find listed, is checked: asked about in the same way. If its journal is gone as well,
+// it has to prove itself: its own append finds that out, and the room is renewed; see Renewal.
+//
 // It is for one goroutine. Advance gives orders; each is answered once by Take.
 type Sweep struct {
 	// Set by NewSweep, then read-only.
@@ -89,6 +92,7 @@ type stage uint8
 const (
 	stageAsk stage = iota
 	stageClaim
+	stageCheck // of a room that this node runs, and that the directory has lost: has its journal been lost, too?
 	stageRaise
 	stageProve
 	stageRemove
@@ -184,7 +188,7 @@ func (s *Sweep) Suspect(b Boot, now time.Duration, w *Watch) {
 const maxSuspects = 64
 
 func (p *pursuit) order() Order {
-	t := [...]OrderType{stageAsk: OrderTop, stageClaim: OrderClaim, stageRaise: OrderRaise, stageProve: OrderProve, stageRemove: OrderRemove}[p.stage]
+	t := [...]OrderType{stageAsk: OrderTop, stageClaim: OrderClaim, stageCheck: OrderTop, stageRaise: OrderRaise, stageProve: OrderProve, stageRemove: OrderRemove}[p.stage]
 	return Order{Type: t, Record: p.record}
 }
 
@@ -216,7 +220,7 @@ func (s *Sweep) Take(a Answer, now time.Duration, w *Watch, own Own) {
 // step moves a room on by an answer.
 func (s *Sweep) step(p *pursuit, a Answer, w *Watch, own Own) {
 	switch {
-	case p.stage == stageAsk:
+	case p.stage == stageAsk || p.stage == stageCheck:
 		s.judge(p, a, w, own)
 	case p.stage == stageRaise && s.isBehind(p.record.Room, a.Record, own):
 		p.stage = stageProve
@@ -234,12 +238,12 @@ func (s *Sweep) judge(p *pursuit, a Answer, w *Watch, own Own) {
 	owner := BootOf(a.Top.Nonce)
 	_, have := own.Epoch(p.record.Room)
 	switch gone := errors.Is(a.Err, rooms.ErrGone); {
-	case gone && have: // it is just being opened
-		s.done(p)
+	case gone && have: // it is just being opened, or the store has lost its journal: its own append tells
+		p.stage = stageProve
 	case gone:
 		p.stage = stageRemove
 	case owner == s.me && have:
-		s.done(p)
+		p.record.Owner, p.record.Epoch, p.stage = s.me, a.Top.ID.Epoch, stageRaise
 	case owner == s.me || a.Top.Kind == rooms.EntryRelease || w.IsDead(owner):
 		p.record.Epoch, p.stage = a.Top.ID.Epoch, stageClaim
 	case a.Top.Kind == rooms.EntryClaim: // whoever runs a room writes at once: this one may not be able to, and then nobody else would
@@ -319,7 +323,10 @@ func (s *Sweep) compare(listed []Record, now time.Duration, own Own) {
 		}
 	}
 	for _, r := range own.All() {
-		if epoch, ok := known[r.Room]; !ok || epoch < r.Epoch {
+		switch epoch, ok := known[r.Room]; {
+		case !ok: // its journal may be lost, too: then entering it is not enough
+			s.pursue(r, stageCheck, now, now)
+		case epoch < r.Epoch:
 			s.pursue(r, stageRaise, now, now)
 		}
 	}

@@ -21,6 +21,7 @@ type Store struct {
 	// Guarded by mu.
 	members map[cluster.Boot]cluster.Member
 	records map[rooms.ID]cluster.Record
+	entered map[rooms.ID]rooms.Epoch   // of records that were entered for want of one: for which epoch
 	keys    map[address]cluster.Record // as they were registered
 }
 
@@ -34,8 +35,19 @@ var (
 // New makes an empty store.
 func New() *Store {
 	return &Store{
-		members: map[cluster.Boot]cluster.Member{}, records: map[rooms.ID]cluster.Record{}, keys: map[address]cluster.Record{},
+		members: map[cluster.Boot]cluster.Member{}, records: map[rooms.ID]cluster.Record{}, entered: map[rooms.ID]rooms.Epoch{},
+		keys: map[address]cluster.Record{},
 	}
+}
+
+// Clear forgets everything, as a server does that is started again without its disk.
+func (s *Store) Clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.members)
+	clear(s.records)
+	clear(s.entered)
+	clear(s.keys)
 }
 
 // Beat implements cluster.Members.
@@ -96,16 +108,65 @@ func (s *Store) Raise(ctx context.Context, r cluster.Record) (cluster.Record, er
 	case ok && old.Epoch >= r.Epoch:
 		return old, nil
 	case ok:
+		delete(s.entered, r.Room)
 		old.Owner, old.Epoch = r.Owner, r.Epoch
 		r = old
-	case r.Key != "":
-		at := address{r.Kind, r.Key}
-		if _, taken := s.keys[at]; !taken {
-			s.keys[at] = r
-		}
+	default:
+		s.entered[r.Room] = r.Epoch
+		s.takeKey(r)
 	}
 	s.records[r.Room] = r
 	return r, nil
+}
+
+// takeKey gives a room its key, unless another one has it, and reports whether it has it now. s.mu is held.
+func (s *Store) takeKey(r cluster.Record) bool {
+	at := address{r.Kind, r.Key}
+	held, taken := s.keys[at]
+	if r.Key != "" && !taken {
+		s.keys[at], held = r, r
+	}
+	return held.Room == r.Room
+}
+
+// Enter implements cluster.Directory.
+func (s *Store) Enter(ctx context.Context, r cluster.Record, was rooms.Epoch) (cluster.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return cluster.Record{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, known := s.records[r.Room]
+	if entered, ok := s.entered[r.Room]; known && (!ok || entered > was) {
+		if old.Epoch > was {
+			return old, rooms.ErrClaimLost
+		}
+		return old, rooms.ErrGone
+	}
+	if !s.takeKey(r) {
+		r.Key = ""
+	}
+	r.Epoch = max(r.Epoch, old.Epoch+1)
+	s.records[r.Room], s.entered[r.Room] = r, was
+	return r, nil
+}
+
+// Settle implements cluster.Directory.
+func (s *Store) Settle(ctx context.Context, r cluster.Record) (cluster.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return cluster.Record{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now, ok := s.records[r.Room]
+	switch {
+	case !ok:
+		return now, cluster.ErrNoRecord
+	case now.Owner != r.Owner:
+		return now, rooms.ErrClaimLost
+	}
+	delete(s.entered, r.Room)
+	return now, nil
 }
 
 // Look implements cluster.Directory.
@@ -167,6 +228,7 @@ func (s *Store) Remove(ctx context.Context, r cluster.Record) error {
 		return nil
 	}
 	delete(s.records, r.Room)
+	delete(s.entered, r.Room)
 	if at := (address{r.Kind, r.Key}); s.keys[at].Room == r.Room {
 		delete(s.keys, at)
 	}

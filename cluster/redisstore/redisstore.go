@@ -1,12 +1,14 @@
 // Package redisstore keeps members and directory in Redis.
 //
 //	tk:members       hash: boot -> what it tells of itself
-//	tk:room:<id>     hash: o owner, e epoch, k kind, n key
+//	tk:room:<id>     hash: o owner, e epoch, k kind, n key; w, if it was entered for want of a record: for which epoch
 //	tk:key:<kind>/<key>  "<owner> <room>": who has the key
-//	tk:own:<boot>    set of rooms that may be this boot's: what the record of a room says counts
+//	tk:own:<boot>    hash of rooms that may be this boot's: room -> the newest epoch in which it was to be; what its record says counts
 //
 // No command touches two keys, so it runs on Redis Cluster as it is. What a crash leaves half done is found again by whoever sweeps:
-// a room is put into its owner's set before its record names it, and taken out after its record names another.
+// a room is listed as its owner's before its record names it, and no more after its record names another. As a record's epoch only
+// grows, whoever saw it name another owner in an epoch knows that nothing older can make it this boot's any more; so that is what is
+// taken off the list, and what is being raised meanwhile stays on it.
 //
 // All methods may be called from any goroutine.
 package redisstore
@@ -48,6 +50,7 @@ func (s *Store) record(room rooms.ID) string { return s.prefix + "room:" + strin
 func (s *Store) key(kind, key string) string { return s.prefix + "key:" + kind + "/" + key }
 func (s *Store) owned(b cluster.Boot) string { return s.prefix + "own:" + b.String() }
 func holder(r cluster.Record) string         { return r.Owner.String() + " " + string(r.Room) }
+func formatEpoch(e rooms.Epoch) string       { return strconv.FormatUint(uint64(e), 10) }
 func wrap(what string, subject any, err error) error {
 	return fmt.Errorf("%s %v: %w", what, subject, err)
 }
@@ -102,7 +105,7 @@ func (s *Store) Register(ctx context.Context, r cluster.Record) (cluster.Record,
 			return now, cmp.Or(err, cluster.ErrKeyTaken)
 		}
 	}
-	return s.Raise(ctx, r)
+	return s.raise(ctx, r, "1")
 }
 
 // takeKey sets a room's key, if nobody has it, and gives who has.
@@ -128,7 +131,8 @@ func parseHolder(s, kind, key string) (cluster.Record, error) {
 
 var errCorrupt = errors.New("redisstore: not written by this program")
 
-// raise writes a record unless it is as new, and gives what it was: owner, epoch, kind, key, and 1 if it was written.
+// raise writes a record unless it is as new, and gives what it was: owner, epoch, kind, key, and 1 if it was written. ARGV: the
+// same, and 1 if a room that has no record is a new one.
 var raise = redis.NewScript(`
 local old = redis.call('HMGET', KEYS[1], 'o', 'e', 'k', 'n')
 if old[1] and tonumber(old[2]) >= tonumber(ARGV[2]) then
@@ -136,16 +140,25 @@ if old[1] and tonumber(old[2]) >= tonumber(ARGV[2]) then
 end
 local kind, name = old[3] or ARGV[3], old[4] or ARGV[4]
 redis.call('HSET', KEYS[1], 'o', ARGV[1], 'e', ARGV[2], 'k', kind, 'n', name)
+if old[1] or ARGV[5] == '1' then
+	redis.call('HDEL', KEYS[1], 'w')
+else
+	redis.call('HSET', KEYS[1], 'w', ARGV[2])
+end
 return {old[1] or '', ARGV[2], kind, name, 1}
 `)
 
 // Raise implements cluster.Directory.
 func (s *Store) Raise(ctx context.Context, r cluster.Record) (cluster.Record, error) {
-	if err := s.client.SAdd(ctx, s.owned(r.Owner), string(r.Room)).Err(); err != nil {
+	return s.raise(ctx, r, "0")
+}
+
+func (s *Store) raise(ctx context.Context, r cluster.Record, isNew string) (cluster.Record, error) {
+	if err := s.list(ctx, r); err != nil {
 		return cluster.Record{}, wrap("raise room", r.Room, err)
 	}
 	reply, err := raise.Run(ctx, s.client, []string{s.record(r.Room)},
-		r.Owner.String(), strconv.FormatUint(uint64(r.Epoch), 10), r.Kind, r.Key).Slice()
+		r.Owner.String(), formatEpoch(r.Epoch), r.Kind, r.Key, isNew).Slice()
 	if err != nil {
 		return cluster.Record{}, wrap("raise room", r.Room, err)
 	}
@@ -181,7 +194,7 @@ func (s *Store) settle(ctx context.Context, now cluster.Record, other string) er
 	if other == "" || other == now.Owner.String() {
 		return nil
 	}
-	if err := s.client.SRem(ctx, s.prefix+"own:"+other, string(now.Room)).Err(); err != nil {
+	if err := unlist.Run(ctx, s.client, []string{s.prefix + "own:" + other}, formatEpoch(now.Epoch), string(now.Room)).Err(); err != nil {
 		return wrap("raise room", now.Room, err)
 	}
 	return nil
@@ -232,60 +245,6 @@ func (s *Store) Find(ctx context.Context, kind, key string) (cluster.Record, err
 	return now, err
 }
 
-// chunk is how many rooms are asked for in one round trip.
-const chunk = 512
-
-// Owned implements cluster.Directory.
-func (s *Store) Owned(ctx context.Context, b cluster.Boot) ([]cluster.Record, error) {
-	ids, err := s.client.SMembers(ctx, s.owned(b)).Result()
-	if err != nil {
-		return nil, wrap("rooms of", b, err)
-	}
-	slices.Sort(ids)
-	var owned []cluster.Record
-	for part := range slices.Chunk(ids, chunk) {
-		answers := make([]*redis.SliceCmd, len(part))
-		if _, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-			for i, id := range part {
-				answers[i] = p.HMGet(ctx, s.record(rooms.ID(id)), "o", "e", "k", "n")
-			}
-			return nil
-		}); err != nil {
-			return nil, wrap("rooms of", b, err)
-		}
-		var strays []any
-		for i, id := range part {
-			r, err := parseRecord(rooms.ID(id), answers[i].Val())
-			switch {
-			case errors.Is(err, cluster.ErrNoRecord):
-				owned = append(owned, cluster.Record{Room: rooms.ID(id), Owner: b}) // it was being entered, or removed
-			case err != nil:
-				return nil, err
-			case r.Owner == b:
-				owned = append(owned, r)
-			default:
-				strays = append(strays, id)
-			}
-		}
-		if err := s.dropStrays(ctx, b, strays); err != nil {
-			return nil, err
-		}
-	}
-	return owned, nil
-}
-
-// dropStrays takes rooms out of a boot's set whose records name another. If one is being raised to this boot just now, its owner finds
-// it missing when it compares, and puts it back.
-func (s *Store) dropStrays(ctx context.Context, b cluster.Boot, strays []any) error {
-	if len(strays) == 0 {
-		return nil
-	}
-	if err := s.client.SRem(ctx, s.owned(b), strays...).Err(); err != nil {
-		return wrap("rooms of", b, err)
-	}
-	return nil
-}
-
 // remove takes a record away unless it is newer than the given epoch, and tells so.
 var remove = redis.NewScript(`
 local epoch = redis.call('HGET', KEYS[1], 'e')
@@ -303,7 +262,7 @@ return 1
 
 // Remove implements cluster.Directory.
 func (s *Store) Remove(ctx context.Context, r cluster.Record) error {
-	removed, err := remove.Run(ctx, s.client, []string{s.record(r.Room)}, strconv.FormatUint(uint64(r.Epoch), 10)).Int()
+	removed, err := remove.Run(ctx, s.client, []string{s.record(r.Room)}, formatEpoch(r.Epoch)).Int()
 	if err != nil {
 		return wrap("remove room", r.Room, err)
 	}
@@ -315,7 +274,7 @@ func (s *Store) Remove(ctx context.Context, r cluster.Record) error {
 			return wrap("remove room", r.Room, err)
 		}
 	}
-	if err := s.client.SRem(ctx, s.owned(r.Owner), string(r.Room)).Err(); err != nil {
+	if err := unlist.Run(ctx, s.client, []string{s.owned(r.Owner)}, formatEpoch(r.Epoch), string(r.Room)).Err(); err != nil {
 		return wrap("remove room", r.Room, err)
 	}
 	return nil

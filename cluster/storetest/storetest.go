@@ -32,6 +32,10 @@ func Run(t *testing.T, open func(testing.TB) Store) {
 		{"RaiseEntersWhatIsMissing", enters},
 		{"RemoveSparesANewerOwnership", removes},
 		{"AKeyOutlivesItsRoomForNobody", freesKey},
+		{"TheNewestOwnerEntersALostRoom", entersLost},
+		{"ARoomThatIsKnownIsNotEntered", entersUnknownOnly},
+		{"WhatARaiseEnteredMayBeEnteredAgain", entersRaised},
+		{"ALostKeyGoesToWhoComesFirst", entersWithoutKey},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.try(&suite{T: t, s: open(t)}) })
 	}
