@@ -27,6 +27,7 @@ type Registry struct {
 	players          map[string]*session // without a store: the newest of each player
 	idle, kept, away *list.List          // sessions without a connection: without seats, with seats, and moved; about longest first
 	dirty            []*session          // to be saved
+	resaved          time.Time           // when all were last saved on a suspicion, see resave
 	counts           counts
 }
 

@@ -177,6 +177,9 @@ func (h *Hub) saveSome(rs []Record) error {
 	return worst
 }
 
+// Resave has all sessions saved whose connections are here: the store may have lost what it was given, or all it had.
+func (h *Hub) Resave() { h.config.Registry.resave(h.now()) }
+
 // reopen opens sessions anew that the store has lost while their connections last.
 func (h *Hub) reopen(ctx context.Context, lost []lostSession) error {
 	for i, s := range lost {
@@ -186,6 +189,7 @@ func (h *Hub) reopen(ctx context.Context, lost []lostSession) error {
 			}
 			return fmt.Errorf("open a session anew: %w", err)
 		}
+		h.config.Registry.reopened(s.ID, h.now())
 	}
 	return nil
 }

@@ -103,6 +103,29 @@ func (g *Registry) refresh(now time.Time) {
 	}
 }
 
+// resaveEvery is between two times that all sessions are saved on a suspicion.
+const resaveEvery = time.Second
+
+// resave has every session saved whose connection lasts, as the store may have lost them: saving tells, and then they are opened anew.
+func (g *Registry) resave(now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.suspectStore(now)
+}
+
+// suspectStore is resave. g.mu is held.
+func (g *Registry) suspectStore(now time.Time) {
+	if !g.stored || now.Sub(g.resaved) < resaveEvery {
+		return
+	}
+	g.resaved = now
+	for _, s := range g.sessions {
+		if s.attached.loop != nil {
+			g.touch(s)
+		}
+	}
+}
+
 // unsaved gives up to limit sessions that are to be saved. saved must be told what became of that.
 func (g *Registry) unsaved(node string, limit int) (rs []Record) {
 	g.mu.Lock()
@@ -143,6 +166,9 @@ func (g *Registry) saved(rs []Record, errs []error, now time.Time) (moved []atta
 			}
 		case errors.Is(err, ErrNoSession) && s.attached.loop != nil && s.gen == rs[i].Gen:
 			lost = append(lost, lostSession{rs[i], s.current})
+			if !s.savedAt.Before(g.resaved) { // it was there since all were saved: then it may not be the only one
+				g.suspectStore(now)
+			}
 		case errors.Is(err, ErrNoSession):
 			if s.attached.loop == nil {
 				g.forget(s)
@@ -158,6 +184,15 @@ func (g *Registry) saved(rs []Record, errs []error, now time.Time) (moved []atta
 type lostSession struct {
 	Record
 	secret Hash
+}
+
+// reopened notes that the store knows a session again.
+func (g *Registry) reopened(id string, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s := g.sessions[id]; s != nil {
+		s.savedAt = now
+	}
 }
 
 // retry has a session saved again.
