@@ -109,7 +109,7 @@ func (w *town) start() *node {
 	n.Rooms = New(Config{Hub: n.players, Directory: directory{w.store, n}, Tombs: w.journal, Log: slog.New(slog.DiscardHandler)})
 	var nonces atomic.Uint32
 	h, err := host.New(host.Config{
-		Kinds: []rooms.Kind{w.kind}, Journal: journal{w.journal, n}, Sink: n.Rooms, Ended: n.Rooms.Ended, Shards: 2,
+		Kinds: []rooms.Kind{w.kind}, Journal: journal{w.journal, n}, Sink: n.Rooms, Ended: n.Rooms.Ended, Renew: n.Rooms.Renew, Shards: 2,
 		Nonce: func() uint64 { return boot.Nonce(nonces.Add(1)) },
 	})
 	if err != nil {
@@ -294,6 +294,7 @@ func (p *players) Muster(room rooms.ID, take func([]rooms.RosterEntry)) {
 }
 
 func (p *players) Superseded(string, uint64) {}
+func (p *players) Resave()                   {}
 
 func (p *players) RoomEnded(e rooms.Ended) {
 	p.mu.Lock()

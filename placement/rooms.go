@@ -1,6 +1,7 @@
 package placement
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,8 @@ type Hub interface {
 	Muster(room rooms.ID, take func([]rooms.RosterEntry))
 	// Superseded closes older connections of a session than the given one.
 	Superseded(session string, gen uint64)
+	// Resave has the sessions of those who are here saved, as the store may have lost them. It is called often then.
+	Resave()
 }
 
 // Tombs reads what was left of rooms that have ended, whichever node they were on.
@@ -251,13 +254,16 @@ func (r *Rooms) await(ctx context.Context, ask func() (sessions.Room, error)) (s
 	}
 }
 
-// tomb tells why the directory does not know a room.
+// tomb tells why the directory does not know a room. One that has a journal lives: its owner enters it again.
 func (r *Rooms) tomb(ctx context.Context, id rooms.ID) error {
 	end, err := r.Tombs.Tomb(ctx, id)
-	switch {
-	case errors.Is(err, rooms.ErrGone):
-		return sessions.ErrUnknownRoom
-	case err != nil:
+	if errors.Is(err, rooms.ErrGone) {
+		if _, err = r.Local.Top(ctx, id); errors.Is(err, rooms.ErrGone) {
+			return sessions.ErrUnknownRoom
+		}
+		return unreached(cmp.Or(err, cluster.ErrNoRecord))
+	}
+	if err != nil {
 		return unreached(err)
 	}
 	t, err := host.ReadTomb(end)

@@ -48,7 +48,7 @@ func (w *town) startOdd(o odd) *node {
 	n.Rooms = New(Config{Hub: hub, Directory: directory{w.store, n}, Tombs: w.journal, Log: slog.New(slog.DiscardHandler)})
 	var nonces atomic.Uint32
 	h, err := host.New(host.Config{
-		Kinds: o.kinds, Journal: j, Sink: n.Rooms, Ended: n.Rooms.Ended, Shards: 2,
+		Kinds: o.kinds, Journal: j, Sink: n.Rooms, Ended: n.Rooms.Ended, Renew: n.Rooms.Renew, Shards: 2,
 		Nonce: func() uint64 { return boot.Nonce(nonces.Add(1)) },
 	})
 	if err != nil {

@@ -81,7 +81,10 @@ func (r *Rooms) seek(w *way) {
 }
 
 // search is a room that is looked for.
-type search struct{ due time.Time }
+type search struct {
+	due     time.Time
+	unknown time.Time // when it was first found that nobody knows of it; zero: somebody did
+}
 
 const (
 	scoutEvery = 50 * time.Millisecond
@@ -91,6 +94,9 @@ const (
 	maxLooks   = 512 // in one round
 	lookers    = 8   // at once
 	lookWithin = time.Second
+	// unknownFor is how long nobody may know of a room before its players are told that it is no more: if the store has lost it, its
+	// owner finds that out, and enters it again, within two seconds or so.
+	unknownFor = 4 * time.Second
 )
 
 // scout looks for rooms whose owner is not known, and after ways that lead to the dead, until ctx ends.
@@ -138,7 +144,7 @@ func (r *Rooms) lookFor(ctx context.Context, due map[*way]*search) {
 			defer func() { <-places }()
 			bounded, cancel := context.WithTimeout(ctx, lookWithin)
 			defer cancel()
-			over := r.find(bounded, w)
+			over := r.find(bounded, w, s)
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			if s.due = time.Now().Add(nextLook); over && r.sought[w] == s { // else it was lost again meanwhile
@@ -150,7 +156,7 @@ func (r *Rooms) lookFor(ctx context.Context, due map[*way]*search) {
 }
 
 // find looks for a room once, and reports whether that is over: it was found, or is no more.
-func (r *Rooms) find(ctx context.Context, w *way) (over bool) {
+func (r *Rooms) find(ctx context.Context, w *way, s *search) (over bool) {
 	at, err := r.Directory.Look(ctx, w.id)
 	switch {
 	case errors.Is(err, cluster.ErrNoRecord):
@@ -163,8 +169,15 @@ func (r *Rooms) find(ctx context.Context, w *way) (over bool) {
 	if errors.Is(err, errNotYet) || ctx.Err() != nil {
 		return false
 	}
+	if !errors.Is(err, sessions.ErrUnknownRoom) {
+		s.unknown = time.Time{}
+	} else if s.unknown.IsZero() {
+		s.unknown = time.Now()
+	}
 	var ended *sessions.EndedError
 	switch {
+	case !s.unknown.IsZero() && time.Since(s.unknown) < unknownFor:
+		return false
 	case err == nil:
 	case errors.As(err, &ended):
 		r.over(w, rooms.Ended{Room: w.id, Why: ended.Tomb.Why, Code: ended.Tomb.Code, Result: ended.Tomb.Result})
