@@ -225,3 +225,27 @@ func wait(t *testing.T, d time.Duration) {
 	case <-t.Context().Done():
 	}
 }
+
+// Redis dies and comes back with nothing: rooms whose nodes live go on where their players saw them, and sessions are stored again, so
+// that players who are sent elsewhere afterwards find their seats.
+func TestRoomsOutliveAnEmptyRedis(t *testing.T) {
+	redis, binary := redistest.Start(t), build(t, "tickover")
+	nodes := []*server{nodeOn(t, binary, redis.URL()), nodeOn(t, binary, redis.URL())}
+	b := startBalancer(t, nodes[0].game, nodes[1].game)
+	s := startSoak(t, build(t, "tickctl"), b.listener.Addr().String(), "40", "4", "20s")
+	wait(t, 3*time.Second)
+	redis.Kill()
+	wait(t, time.Second)
+	redis.Restart()
+	if n, ok := redis.Do("dbsize").(int64); !ok || n > 20 {
+		t.Errorf("it has kept %d keys", n)
+	}
+	wait(t, 6*time.Second)
+	nodes[0].kill() // and everything is as safe as it was
+	wait(t, 500*time.Millisecond)
+	nodes[0].start()
+	b.use(nodes[0].game, nodes[1].game)
+	if r := s.wait(); r.Reconnects < 10 || r.InputsAcked < 40*10*8 {
+		t.Errorf("too little happened: %+v", r)
+	}
+}

@@ -111,7 +111,7 @@ func (n *Node) start(ctx context.Context) error {
 		n.boot = n.shared.boot
 		on.Store, on.Node = n.shared.session, n.boot.String()
 		on.OnResume = func(session string, gen uint64, before string) { n.shared.rooms.Replaced(session, gen, before) }
-		runs.Journal, runs.Nonce, runs.Ended = n.shared.journal, n.shared.nonces.next, n.shared.ended
+		runs.Journal, runs.Nonce, runs.Ended, runs.Renew = n.shared.journal, n.shared.nonces.next, n.shared.ended, n.shared.renew
 	}
 	n.name = n.config.nameAs(n.boot)
 	on.Name = n.name

@@ -207,6 +207,7 @@ func (s *shared) join(ctx context.Context, h *host.Host, hub *sessions.Hub) erro
 		redisconn.Watch(running, redisconn.WatchConfig{Config: s.redis, Lost: func(why string) {
 			s.log.Warn("redis may have lost what it was given last: rooms write all they know", "why", why)
 			h.Reseal()
+			hub.Resave()
 		}, Answers: s.answers})
 	})
 	return s.alone(ctx)
@@ -310,6 +311,11 @@ func (s *shared) close() error {
 
 // ended takes a room that is no more off the directory.
 func (s *shared) ended(ctx context.Context, h *host.Handle, e rooms.Ended) { s.rooms.Ended(ctx, h, e) }
+
+// renew enters a room into the directory again whose journal Redis has lost.
+func (s *shared) renew(ctx context.Context, h *host.Handle, was rooms.Epoch) (rooms.Epoch, string, error) {
+	return s.rooms.Renew(ctx, h, was)
+}
 
 // nameAs is what a boot of the node is called.
 func (c *Config) nameAs(boot cluster.Boot) string { return cmp.Or(c.Name, nameOf(c.GameAddr, boot)) }
