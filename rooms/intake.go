@@ -144,7 +144,7 @@ func (s *Shard) place(c *core, now time.Duration) {
 	c.started = now - c.h.Now
 	s.rooms[c.id] = c
 	if c.kind.RateHz > 0 {
-		s.lanes.add(c, now)
+		s.lanes.add(c, now, s.Phase)
 		return
 	}
 	s.makeReady(c)

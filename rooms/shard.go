@@ -42,6 +42,10 @@ type Shard struct {
 	// Unix is the time since 1970 at which now was 0, for Frame.Due. It may be set anew before every call.
 	Unix time.Duration
 
+	// Phase is how much later than those of other shards this one's rooms are due: shards that step, and write to their journal, at
+	// the same moments would wait for each other. Set it before the first room.
+	Phase time.Duration
+
 	// Counters may be read from any goroutine.
 	Counters Counters
 

@@ -148,8 +148,8 @@ func New(c Config) (*Host, error) {
 		h.shadows = newShadows(h.log)
 		go h.shadows.run(h.ctx) // waited for by its done channel, likewise
 	}
-	for range h.config.Shards {
-		h.runners = append(h.runners, newRunner(h))
+	for i := range h.config.Shards {
+		h.runners = append(h.runners, newRunner(h, time.Duration(i)*shardPhase))
 	}
 	for _, r := range h.runners {
 		go r.run() // waited for by its done channel, as a stuck one is never waited for

@@ -63,7 +63,11 @@ type answered struct {
 	results []rooms.Result
 }
 
-func newRunner(h *Host) *runner {
+// shardPhase is how much later each shard's rooms are due than those of the one before: shards that step at the same moments would all
+// wait for their journal at the same moments.
+const shardPhase = 1250 * time.Microsecond
+
+func newRunner(h *Host, phase time.Duration) *runner {
 	r := &runner{host: h, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	r.shard = rooms.NewShard(h.log, seeds)
 	r.counters = &r.shard.Counters
@@ -71,6 +75,7 @@ func newRunner(h *Host) *runner {
 	r.shard.Turn = &r.turn
 	r.shard.Clock = r.clock
 	r.shard.Lateness = r.lateness.record
+	r.shard.Phase = phase
 	r.shard.ShadowEvery = h.config.ShadowEvery
 	return r
 }
