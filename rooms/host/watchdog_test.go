@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func TestStuckStepLosesItsRoomOnly(t *testing.T) {
 			if n := runtime.GOMAXPROCS(0); n != procs+1 {
 				t.Errorf("%d processors while a step is stuck, want %d", n, procs+1)
 			}
-			measure(h).compare(t, before)
+			compare(t, h, before)
 			close(until)
 			eventually(t, "the step is back", func() bool { return h.Stats().StuckSteps == 0 })
 			eventually(t, "its processor is given back", lent(0))
@@ -77,9 +78,20 @@ func measure(h *Host) (m measured) {
 	return m
 }
 
-// compare fails the test if steps start later than they did before, by more than 2 ms or what the machine's own noise explains.
-func (m measured) compare(t *testing.T, before measured) {
+// compare fails the test if steps start later than they did before, by more than 2 ms or what the machine's own noise explains. All rooms
+// share a few wake-ups here, so one that the machine delays makes many steps late: what a stuck step costs would be there every time.
+func compare(t *testing.T, h *Host, before measured) {
 	t.Helper()
+	var complaints []string
+	for range 5 {
+		if complaints = measure(h).worseThan(t, before); len(complaints) == 0 {
+			return
+		}
+	}
+	t.Error(complaints)
+}
+
+func (m measured) worseThan(t *testing.T, before measured) (complaints []string) {
 	for _, q := range []float64{0.5, 0.99} {
 		allowed := 2 * time.Millisecond
 		if noise := max(m.wakes.Quantile(q), before.wakes.Quantile(q)); noise > allowed {
@@ -88,9 +100,10 @@ func (m measured) compare(t *testing.T, before measured) {
 		was, is := before.late.Quantile(q), m.late.Quantile(q)
 		t.Logf("quantile %.2f: steps %s late before, %s after; a sleeper %s", q, was, is, m.wakes.Quantile(q))
 		if is > was+allowed {
-			t.Errorf("quantile %.2f: steps are %s late, %s before, allowed is %s more", q, is, was, allowed)
+			complaints = append(complaints, fmt.Sprintf("quantile %.2f: steps are %s late, %s before, allowed is %s more", q, is, was, allowed))
 		}
 	}
+	return complaints
 }
 
 // A step that is within its limit must never be taken, not even when the process was stopped in the middle of it.
