@@ -76,6 +76,7 @@ type wreck struct {
 	noRepair  bool // R14: nobody writes it for others
 	noProof   bool // R14: a stale owner is not told
 	edge      bool // R14: what a dead node owns is looked at once
+	slowRaise bool // no rule: it makes the one before show sooner
 	ownUnseen bool // R14: nobody looks for the rooms that the directory says it has
 
 	renewBlind   bool // R19: the directory is not asked
@@ -277,7 +278,12 @@ func (n *node) carryOut(o cluster.Order) {
 			n.answerSoon(cluster.Answer{Order: o})
 			return
 		}
-		call(func(a *cluster.Answer) { a.Record, a.Err = w.store.Raise(ctx, o.Record) })
+		raise := func() { call(func(a *cluster.Answer) { a.Record, a.Err = w.store.Raise(ctx, o.Record) }) }
+		if w.wreck.slowRaise {
+			w.in(w.between(0, 3*time.Second), raise) // it arrives even if its sender is dead by then
+			return
+		}
+		raise()
 	case cluster.OrderProve:
 		if w.wreck.noProof {
 			n.answerSoon(cluster.Answer{Order: o})
@@ -508,7 +514,7 @@ func TestSimulationNoticesBrokenRules(t *testing.T) {
 	}{
 		{"claimant does not raise", 20, wreck{noRaise: true}},
 		{"stale owner is not told", 200, wreck{noProof: true}},
-		{"edge triggered, nobody repairs", 200, wreck{edge: true, noRepair: true}},
+		{"edge triggered, nobody repairs, raises are slow", 200, wreck{edge: true, noRepair: true, slowRaise: true}},
 		{"named node does not look, nobody repairs", 200, wreck{ownUnseen: true, noRepair: true}},
 		{"renewed without the directory", 200, wreck{renewBlind: true}},
 		{"renewed by force", 200, wreck{renewByForce: true}},

@@ -15,12 +15,18 @@ import (
 // (FAILOVER.md R14). It goes by the directory to find rooms and by their journals to judge them: the newest entry of a journal
 // tells who wrote it.
 //
+//	listed: its owner is dead                      lost: the directory was behind
+//	offered ──────────────────────┐  ┌──────────────► ask
+//	                              ▼  │
 //	            its owner is dead, has released it, or is this node, which lacks it
 //	listed ──► ask ───────────────────────────────────────────► claim ──────► raise ──► done
 //	            │ its owner lives: the directory is behind        │ lost        ▲ │
 //	            ├─────────────────────────────────────────────────┼─────────────┘ │ this node runs it, and somebody
 //	            └── no journal: remove ──► done                   └──► done       ▼ has claimed it since
 //	                                                                            prove ──► done
+//
+// A claim names the epoch that it ends, and is lost if the room is in another by then: so nobody need ask first, where the directory or
+// an offer tells of an epoch whose owner is one no more.
 //
 // A room that this node runs, and that it does not find listed, is checked: asked about in the same way. If its journal is gone as well,
 // it has to prove itself: its own append finds that out, and the room is renewed; see Renewal.
@@ -82,6 +88,7 @@ var ErrCannotRun = errors.New("cluster: this node cannot run the room")
 type pursuit struct {
 	record Record
 	stage  stage
+	asked  bool          // it goes by the journal, rather than by what the directory or an offer said
 	due    time.Duration // of the next order
 	claim  rooms.EntryID // somebody's, that nothing follows, and
 	since  time.Duration // when it was first seen
@@ -224,6 +231,8 @@ func (s *Sweep) step(p *pursuit, a Answer, w *Watch, own Own) {
 		s.judge(p, a, w, own)
 	case p.stage == stageRaise && s.isBehind(p.record.Room, a.Record, own):
 		p.stage = stageProve
+	case p.stage == stageClaim && errors.Is(a.Err, rooms.ErrClaimLost) && !p.asked:
+		p.stage = stageAsk
 	case p.stage != stageClaim, errors.Is(a.Err, rooms.ErrClaimLost):
 		s.done(p) // whoever has it writes the directory; if not, the next listing tells
 	case errors.Is(a.Err, rooms.ErrGone):
@@ -235,6 +244,7 @@ func (s *Sweep) step(p *pursuit, a Answer, w *Watch, own Own) {
 
 // judge decides by the top of its journal what a room needs.
 func (s *Sweep) judge(p *pursuit, a Answer, w *Watch, own Own) {
+	p.asked = true
 	owner := BootOf(a.Top.Nonce)
 	_, have := own.Epoch(p.record.Room)
 	switch gone := errors.Is(a.Err, rooms.ErrGone); {
@@ -296,12 +306,17 @@ func (s *Sweep) listed(a Answer, now time.Duration, w *Watch, own Own) {
 	}
 	living := w.Living()
 	for _, r := range a.Records {
-		s.pursue(r, stageAsk, l.deadAt+s.turn(living, r), now)
+		first := stageAsk
+		if r.Owner == a.Order.Boot && r.Epoch != 0 && w.IsDead(r.Owner) {
+			first = stageClaim
+		}
+		s.pursue(r, first, l.deadAt+s.turn(living, r), now)
 	}
 }
 
-// Offer takes the hint that a room was released for this node. If the hint is lost, the room is found when its owner is dead.
-func (s *Sweep) Offer(r Record, now time.Duration) { s.pursue(r, stageAsk, now, now) }
+// Offer takes the hint that a room was released for this node, in its newest epoch. If the hint is lost, the room is found when its owner
+// is dead.
+func (s *Sweep) Offer(r Record, now time.Duration) { s.pursue(r, stageClaim, now, now) }
 
 // turn is how long after a death it is this node's turn to claim a room.
 func (s *Sweep) turn(living []Member, r Record) time.Duration {

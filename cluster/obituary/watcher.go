@@ -32,8 +32,8 @@ const (
 	pause      = time.Second // after a dial that told nothing
 
 	// A process that ends closes one socket after the other: for a moment its address may take a connection and reset it.
-	quickTries = 10
-	quickly    = 10 * time.Millisecond
+	quickTries = 50
+	quickly    = 2 * time.Millisecond
 )
 
 // Watcher watches this node's peers.
