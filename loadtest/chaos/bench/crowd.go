@@ -66,7 +66,7 @@ func gather(ctx context.Context, p *plan, g gathering) (*crowd, error) {
 	c.work.Go(func() {
 		c.played, c.err = loadtest.Run(ctx, loadtest.Config{
 			URL: "ws://" + c.rig.Nodes[0].Game + "/", Kind: "ledger", Bots: g.bots, Rooms: g.rooms, RateHz: g.rateHz,
-			Duration: 24 * time.Hour, Until: c.over, BackoffFirst: 100 * time.Millisecond, RampUp: 3 * time.Second,
+			Duration: 24 * time.Hour, Until: c.over, RampUp: 3 * time.Second,
 			Dial: c.dial, Observer: both{c.witness, g.observer},
 		})
 	})
