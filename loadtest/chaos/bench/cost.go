@@ -32,7 +32,7 @@ func journalCPU(ctx context.Context, p *plan) ([]line, error) {
 // nodeCPU is what a node uses in some seconds.
 func nodeCPU(ctx context.Context, p *plan, memory bool) (used time.Duration, err error) {
 	const measured = 8 * time.Second
-	c, err := gather(ctx, p, gathering{bots: 600, rooms: 100, rateHz: 5, rig: rig.Config{Nodes: 1, Relaxed: true, Memory: memory}})
+	c, err := gather(ctx, p, gathering{bots: 1000, rooms: 50, rateHz: 1, rig: rig.Config{Nodes: 1, Relaxed: true, Memory: memory}})
 	if err != nil {
 		return 0, err
 	}

@@ -14,9 +14,9 @@ import (
 // and each player of another node. As the owner shows it to its own players first, that is from its confirmation there to the socket
 // there. Rooms without players on their owner are left out.
 func crossing(ctx context.Context, p *plan) (lines []line, err error) {
-	const bots = 60
+	const bots = 1000
 	seen := &sights{arrivals: map[sight][]arrival{}}
-	c, err := gather(ctx, p, gathering{bots: bots, rooms: 10, rateHz: 5, rig: rig.Config{Nodes: 3, Relaxed: true}, observer: seen})
+	c, err := gather(ctx, p, gathering{bots: bots, rooms: 50, rateHz: 1, rig: rig.Config{Nodes: 3, Relaxed: true}, observer: seen})
 	if err != nil {
 		return nil, err
 	}
