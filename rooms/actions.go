@@ -11,7 +11,7 @@ import (
 // This file is what a game's Step can do through its Tick.
 
 func (c *core) send(to Seat, name string, v any) {
-	if s := c.h.Seats.Get(to); s != nil && !s.Bot {
+	if s := c.h.Seats.Get(to); s != nil && !s.Who.Bot {
 		c.reliable(to, s, &netcode.Event{Name: clip(name), Value: appendAny(nil, v)})
 	}
 }
@@ -19,7 +19,7 @@ func (c *core) send(to Seat, name string, v any) {
 func (c *core) broadcast(name string, v any) {
 	m := &netcode.Event{Name: clip(name), Value: appendAny(nil, v)}
 	for seat, s := range c.h.Seats.All() {
-		if !s.Bot {
+		if !s.Who.Bot {
 			c.reliable(seat, s, m)
 		}
 	}
@@ -58,7 +58,7 @@ func (c *core) reject(index int, code, why string) {
 // answer replies to an input, or refuses it if there is a code.
 func (c *core) answer(p pend, code, why string, value []byte) {
 	s := c.h.Seats.Get(p.Seat)
-	if s == nil || s.Bot {
+	if s == nil || s.Who.Bot {
 		return
 	}
 	if code == "" {
@@ -174,7 +174,7 @@ func (c *core) giveUp(seat Seat, s *seatState, o *seatOut) {
 	o.ring = ring{}
 	s.Acked = s.Issued
 	if s.Connected && !s.Lost {
-		c.note(Note{Type: NoteOverflow, Node: s.Node, Session: s.Session, Gen: s.Gen, Seat: seat})
+		c.note(Note{Type: NoteOverflow, Node: s.Node, Session: s.Who.Session, Gen: s.Gen, Seat: seat})
 	}
 	s.Lost, c.dirty = true, true
 }
@@ -184,7 +184,7 @@ func (c *core) giveUp(seat Seat, s *seatState, o *seatOut) {
 // this one may not have seen them.
 func (c *core) acknowledge(seat Seat, session string, gen, number uint64) {
 	s := c.h.Seats.Get(seat)
-	if s == nil || s.Bot || s.Session != session || gen < s.Gen || number <= s.Acked {
+	if s == nil || s.Who.Bot || s.Who.Session != session || gen < s.Gen || number <= s.Acked {
 		return
 	}
 	s.Acked = min(number, s.Issued)

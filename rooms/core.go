@@ -81,8 +81,8 @@ func (c *core) callRoll() {
 	c.roster, c.rosterStale = c.roster[:0], false
 	c.rosterEpoch, c.rosterTick = c.epoch, c.h.Tick
 	for seat, s := range c.h.Seats.All() {
-		if !s.Bot {
-			c.roster = append(c.roster, rosterSeat{seat, s.Session, s.Node, s.Gen})
+		if !s.Who.Bot {
+			c.roster = append(c.roster, rosterSeat{seat, s.Who.Session, s.Node, s.Gen})
 		}
 	}
 }
@@ -187,7 +187,7 @@ func (c *core) takeWishes() {
 	for _, w := range wishes {
 		p := pend{Type: w.Type, Seat: w.Seat, Number: w.Number, Name: w.Name, Why: w.Why, Bot: w.Type == Joined}
 		if s := c.h.Seats.Get(w.Seat); s != nil {
-			p.Session, p.Gen = s.Session, s.Gen
+			p.Session, p.Gen = s.Who.Session, s.Gen
 		}
 		if w.Type == Done { // of a job that was never begun
 			c.show(p)
@@ -211,8 +211,8 @@ func (c *core) takeTimers() {
 
 func (c *core) takeGraces() {
 	for seat, s := range c.h.Seats.All() {
-		if !s.Connected && !s.Bot && s.GraceEnd <= c.h.Now {
-			c.take(pend{Type: Left, Seat: seat, Session: s.Session, Gen: s.Gen, Why: "grace"})
+		if !s.Connected && !s.Who.Bot && s.GraceEnd <= c.h.Now {
+			c.take(pend{Type: Left, Seat: seat, Session: s.Who.Session, Gen: s.Gen, Why: "grace"})
 		}
 	}
 }
@@ -272,11 +272,11 @@ func (c *core) takeInput(p pend) {
 		switch {
 		case s == nil:
 			c.note(Note{Type: NoteGone, Node: p.Node, Session: p.Session, Gen: p.Gen, Seat: p.Seat, Why: "unknown"})
-		case s.Session == p.Session && p.Gen > s.Gen:
+		case s.Who.Session == p.Session && p.Gen > s.Gen:
 			c.note(Note{Type: NoteOverflow, Node: p.Node, Session: p.Session, Gen: p.Gen, Seat: p.Seat})
 		}
 	}
-	if s == nil || s.Bot || s.Session != p.Session || s.Run != p.Run {
+	if s == nil || s.Who.Bot || s.Who.Session != p.Session || s.Run != p.Run {
 		return // of a former stay or run
 	}
 	switch {
@@ -339,9 +339,9 @@ func (c *core) settle() {
 		return
 	}
 	for seat, s := range c.h.Seats.All() { // the game refused the room's creation: nobody has been here
-		if o := c.out(seat); !s.Bot {
+		if o := c.out(seat); !s.Who.Bot {
 			o.notes = append(o.notes[:0], Note{
-				Type: NoteRefused, Node: s.Node, Session: s.Session, Gen: s.Gen, Request: s.Request, Code: c.refusal.Code, Why: c.refusal.Why,
+				Type: NoteRefused, Node: s.Node, Session: s.Who.Session, Gen: s.Gen, Request: s.Request, Code: c.refusal.Code, Why: c.refusal.Why,
 			})
 		}
 		c.vacate(seat)
@@ -351,7 +351,7 @@ func (c *core) settle() {
 // noteSeated tells a session that it has its seat, and has a whole state sent to it.
 func (c *core) noteSeated(t NoteType, seat Seat, gen, request uint64) {
 	s := c.h.Seats.Get(seat)
-	c.note(Note{Type: t, Node: s.Node, Session: s.Session, Gen: gen, Request: request, Seat: seat, Resumed: true, Reliable: s.Acked, Applied: s.Applied})
+	c.note(Note{Type: t, Node: s.Node, Session: s.Who.Session, Gen: gen, Request: request, Seat: seat, Resumed: true, Reliable: s.Acked, Applied: s.Applied})
 	o := c.out(seat)
 	o.whole, o.ring.shown = true, s.Acked
 }

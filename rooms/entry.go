@@ -13,7 +13,7 @@ import (
 )
 
 // entryFormat is the version of entryBody and header. A node refuses formats it does not know.
-const entryFormat = 1
+const entryFormat = 2
 
 // ErrCorrupt is a journal that cannot be resumed from: a broken link, a hash that does not fit, an unknown format.
 var ErrCorrupt = errors.New("rooms: corrupt journal")

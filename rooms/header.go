@@ -32,11 +32,8 @@ type header struct {
 
 // seatState is one taken seat. Every entry's hash is over all of them, so their fields have short names there.
 type seatState struct {
-	Session   string        `msgpack:"s"`
+	Who       occupant      `msgpack:"p"`
 	Gen       uint64        `msgpack:"g"` // connection generation; older drops and returns are ignored
-	ID        string        `msgpack:"i"`
-	Name      string        `msgpack:"n"`
-	Bot       bool          `msgpack:"b"`
 	Connected bool          `msgpack:"c"`
 	GraceEnd  time.Duration `msgpack:"e"` // when a dropped player loses the seat
 	Run       uint32        `msgpack:"r"`
@@ -49,7 +46,7 @@ type seatState struct {
 }
 
 func (s *seatState) player() Player {
-	return Player{ID: s.ID, Name: s.Name, Bot: s.Bot, Connected: s.Connected}
+	return Player{ID: s.Who.ID, Name: s.Who.Name, Bot: s.Who.Bot, Connected: s.Connected}
 }
 
 // departure is a stay that ended. A late copy of its join must not take a new seat.
@@ -64,7 +61,7 @@ func (h *header) depart(s *seatState, request uint64) {
 	if len(h.Departed) >= maxDeparted {
 		h.Departed = append(h.Departed[:0], h.Departed[1:]...)
 	}
-	h.Departed = append(h.Departed, departure{s.Session, s.Run, max(s.Request, request)})
+	h.Departed = append(h.Departed, departure{s.Who.Session, s.Run, max(s.Request, request)})
 }
 
 // departed reports whether a join is one that was done, and its stay is over.
@@ -126,7 +123,7 @@ const (
 // humans counts the seats that are not bots', and those with a connection.
 func (h *header) humans() (seated, connected int) {
 	for _, s := range h.Seats.All() {
-		if s.Bot {
+		if s.Who.Bot {
 			continue
 		}
 		seated++
@@ -140,7 +137,7 @@ func (h *header) humans() (seated, connected int) {
 // seatOf finds a session's seat, or 0.
 func (h *header) seatOf(session string) Seat {
 	for seat, s := range h.Seats.All() {
-		if !s.Bot && s.Session == session {
+		if !s.Who.Bot && s.Who.Session == session {
 			return seat
 		}
 	}
@@ -159,7 +156,7 @@ func (h *header) nextDeadline() (time.Duration, bool) {
 		sooner(*due)
 	}
 	for _, s := range h.Seats.All() {
-		if !s.Connected && !s.Bot {
+		if !s.Connected && !s.Who.Bot {
 			sooner(s.GraceEnd)
 		}
 	}

@@ -44,7 +44,7 @@ func (s *Shard) Inspect(room ID) (Inspection, bool) {
 		Metadata: slices.Clone(c.h.Metadata), Result: slices.Clone(c.h.Result), State: c.game.appendState(nil),
 	}
 	for seat, st := range c.h.Seats.All() {
-		in.Seats = append(in.Seats, SeatInfo{seat, st.Session, st.Gen, st.Applied, st.player()})
+		in.Seats = append(in.Seats, SeatInfo{seat, st.Who.Session, st.Gen, st.Applied, st.player()})
 	}
 	c.h.Rand, _ = c.pcg.AppendBinary(c.h.Rand[:0])
 	in.Hash = xxhash.Sum64(headerCodec.Append(slices.Clone(in.State), pointerTo(&c.h)))

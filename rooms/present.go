@@ -100,7 +100,7 @@ func (c *core) frameSeat(f *Frame, seat Seat, o *seatOut, public int) {
 	p := SeatPart{Seat: seat, Resend: o.resend, Notes: o.notes}
 	reliable := span{len(f.buf), len(f.buf)}
 	if s != nil {
-		p.Session, p.Node, p.Applied, p.Run = s.Session, s.Node, s.Applied, s.Run
+		p.Session, p.Node, p.Applied, p.Run = s.Who.Session, s.Node, s.Applied, s.Run
 		p.Last = s.Issued
 		for _, m := range o.ring.after(max(o.ring.shown, s.Acked)) {
 			if s.Lost {
@@ -125,7 +125,7 @@ func (c *core) frameSeat(f *Frame, seat Seat, o *seatOut, public int) {
 // framePrivate encodes what only this seat sees, if it changed.
 func (c *core) framePrivate(f *Frame, seat Seat, s *seatState, o *seatOut, public int) span {
 	at := span{len(f.buf), len(f.buf)}
-	if s == nil || s.Bot || !s.Connected {
+	if s == nil || s.Who.Bot || !s.Connected {
 		return at
 	}
 	var dealt bool
@@ -145,11 +145,11 @@ func (c *core) framePrivate(f *Frame, seat Seat, s *seatState, o *seatOut, publi
 // noteEnd tells every seat that the room is over.
 func (c *core) noteEnd() {
 	for seat, s := range c.h.Seats.All() {
-		if s.Bot {
+		if s.Who.Bot {
 			continue
 		}
 		o := c.out(seat)
-		o.notes = append(o.notes, Note{Type: NoteLeft, Node: s.Node, Session: s.Session, Gen: s.Gen, Seat: seat, Why: c.h.Why, Result: c.h.Result})
+		o.notes = append(o.notes, Note{Type: NoteLeft, Node: s.Node, Session: s.Who.Session, Gen: s.Gen, Seat: seat, Why: c.h.Why, Result: c.h.Result})
 	}
 }
 
@@ -165,13 +165,13 @@ func (c *core) forgetVacated() {
 func (c *core) resendAll() {
 	c.public = 0
 	for seat, s := range c.h.Seats.All() {
-		if s.Bot {
+		if s.Who.Bot {
 			continue
 		}
 		o := c.out(seat)
 		o.whole, o.ring.shown = true, s.Acked
 		if s.Lost && s.Connected { // it may not have been told
-			c.note(Note{Type: NoteOverflow, Node: s.Node, Session: s.Session, Gen: s.Gen, Seat: seat})
+			c.note(Note{Type: NoteOverflow, Node: s.Node, Session: s.Who.Session, Gen: s.Gen, Seat: seat})
 		}
 	}
 }

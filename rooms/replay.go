@@ -132,7 +132,7 @@ func (c *core) owesMore() bool {
 // seat keeps for it. It waits for a step that is journaled anyway, so that players who only watch cost no entries.
 func (c *core) waitAck(m *Mail) {
 	s, o := c.h.Seats.Get(m.Seat), c.outs.Get(m.Seat)
-	if s == nil || o == nil || s.Bot || s.Session != m.Session || m.Gen < max(s.Gen, o.ackGen) || m.Number <= max(s.Acked, o.acked) {
+	if s == nil || o == nil || s.Who.Bot || s.Who.Session != m.Session || m.Gen < max(s.Gen, o.ackGen) || m.Number <= max(s.Acked, o.acked) {
 		return
 	}
 	o.acked, o.ackGen = m.Number, m.Gen
@@ -152,7 +152,7 @@ func (c *core) takeAcks() {
 	c.hasAcks, c.acksNow = false, false
 	for seat, o := range c.outs.All() {
 		if s := c.h.Seats.Get(seat); s != nil && o.acked > 0 {
-			c.open.add(pend{Type: eventAck, Seat: seat, Session: s.Session, Gen: o.ackGen, Number: o.acked})
+			c.open.add(pend{Type: eventAck, Seat: seat, Session: s.Who.Session, Gen: o.ackGen, Number: o.acked})
 		}
 		o.acked, o.ackGen = 0, 0
 	}

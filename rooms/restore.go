@@ -195,7 +195,7 @@ func (c *core) rollBack() {
 	c.h.NextSeat += rolledBackSeats
 	c.h.NextJob += rolledBack
 	for seat, s := range c.h.Seats.All() {
-		if !s.Bot {
+		if !s.Who.Bot {
 			s.Issued += rolledBack
 			c.giveUp(seat, s, c.out(seat))
 		}
@@ -205,8 +205,8 @@ func (c *core) rollBack() {
 // dropGone has the next step tell the game of every player whose connection died with its node.
 func (c *core) dropGone(gone func(Node) bool) {
 	for seat, s := range c.h.Seats.All() {
-		if !s.Bot && s.Connected && gone(s.Node) {
-			c.mail.add(pend{Type: Dropped, Seat: seat, Session: s.Session, Gen: s.Gen})
+		if !s.Who.Bot && s.Connected && gone(s.Node) {
+			c.mail.add(pend{Type: Dropped, Seat: seat, Session: s.Who.Session, Gen: s.Gen})
 		}
 	}
 }

@@ -47,7 +47,7 @@ func (c *core) takeRoster(p pend) {
 		return
 	}
 	c.dropOf(func(s *seatState) bool {
-		return s.Node == p.Node && !slices.ContainsFunc(r.Entries, func(e RosterEntry) bool { return e.Session == s.Session })
+		return s.Node == p.Node && !slices.ContainsFunc(r.Entries, func(e RosterEntry) bool { return e.Session == s.Who.Session })
 	})
 	for _, e := range r.Entries {
 		c.takePresent(p.Node, e)
@@ -64,7 +64,7 @@ func (c *core) takePresent(from Node, e RosterEntry) {
 	}
 	s := c.h.Seats.Get(e.Seat)
 	switch {
-	case s == nil || s.Bot || s.Session != e.Session: // it has lost the seat meanwhile
+	case s == nil || s.Who.Bot || s.Who.Session != e.Session: // it has lost the seat meanwhile
 		c.note(Note{Type: NoteLeft, Node: from, Session: e.Session, Gen: e.Gen, Seat: e.Seat, Why: "unknown"})
 		return
 	case e.Gen < s.Gen:
@@ -86,8 +86,8 @@ func (c *core) takePresent(from Node, e RosterEntry) {
 // dropOf drops the connected players for whom gone holds.
 func (c *core) dropOf(gone func(*seatState) bool) {
 	for seat, s := range c.h.Seats.All() {
-		if !s.Bot && s.Connected && gone(s) {
-			c.take(pend{Type: Dropped, Seat: seat, Session: s.Session, Gen: s.Gen, Node: s.Node})
+		if !s.Who.Bot && s.Connected && gone(s) {
+			c.take(pend{Type: Dropped, Seat: seat, Session: s.Who.Session, Gen: s.Gen, Node: s.Node})
 		}
 	}
 }
@@ -100,7 +100,7 @@ func (c *core) audience() []Node {
 	c.audienceStale = false
 	var nodes []Node
 	for _, s := range c.h.Seats.All() {
-		if !s.Bot && s.Connected && !slices.Contains(nodes, s.Node) {
+		if !s.Who.Bot && s.Connected && !slices.Contains(nodes, s.Node) {
 			nodes = append(nodes, s.Node)
 		}
 	}

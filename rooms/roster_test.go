@@ -27,7 +27,7 @@ func (r *rig) roster(node Node, entries ...RosterEntry) {
 func connected(c *core) (list []string) {
 	for _, s := range c.h.Seats.All() {
 		if s.Connected {
-			list = append(list, s.Session)
+			list = append(list, s.Who.Session)
 		}
 	}
 	return list

@@ -29,7 +29,8 @@ func (c *core) takeJoin(p pend) {
 	c.h.NextSeat++
 	p.Seat = c.h.NextSeat
 	c.h.Seats.Put(p.Seat, seatState{
-		Session: p.Session, Gen: p.Gen, ID: p.ID, Name: p.Name, Connected: true, Run: p.Run, Request: p.Number, Node: p.Node,
+		Who: occupant{person: person{Session: p.Session, ID: p.ID, Name: p.Name}},
+		Gen: p.Gen, Connected: true, Run: p.Run, Request: p.Number, Node: p.Node,
 	})
 	c.rosterStale, c.audienceStale = true, true
 	c.show(p)
@@ -48,7 +49,7 @@ func (c *core) rejoin(seat Seat, p pend) {
 	c.out(seat).ring.shown = s.Acked
 	c.noteSeated(NoteJoined, seat, p.Gen, p.Number)
 	if s.Lost { // this may be a late copy: only a return tells what its client has seen
-		c.note(Note{Type: NoteOverflow, Node: s.Node, Session: s.Session, Gen: s.Gen, Seat: seat})
+		c.note(Note{Type: NoteOverflow, Node: s.Node, Session: s.Who.Session, Gen: s.Gen, Seat: seat})
 	}
 }
 
@@ -58,7 +59,7 @@ func (c *core) takeBot(p pend) {
 	}
 	c.h.NextSeat++
 	p.Seat = c.h.NextSeat
-	c.h.Seats.Put(p.Seat, seatState{Name: p.Name, Bot: true, Connected: true})
+	c.h.Seats.Put(p.Seat, seatState{Who: occupant{person: person{Name: p.Name, Bot: true}}, Connected: true})
 	c.show(p)
 }
 
@@ -91,13 +92,13 @@ func (c *core) occupy(seat Seat, s *seatState, p pend) {
 	}
 	c.dirty, c.rosterStale, c.audienceStale = true, true, true
 	if back {
-		c.show(pend{Type: Returned, Seat: seat, Session: s.Session})
+		c.show(pend{Type: Returned, Seat: seat, Session: s.Who.Session})
 	}
 }
 
 func (c *core) takeReturn(p pend) {
 	s := c.h.Seats.Get(p.Seat)
-	if s == nil || s.Bot || s.Session != p.Session {
+	if s == nil || s.Who.Bot || s.Who.Session != p.Session {
 		c.note(Note{Type: NoteGone, Node: p.Node, Session: p.Session, Gen: p.Gen, Seat: p.Seat, Why: "unknown"})
 		return
 	}
@@ -115,7 +116,7 @@ func (c *core) takeReturn(p pend) {
 	o := c.out(p.Seat)
 	o.ring.shown = s.Acked
 	c.note(Note{
-		Type: NoteReturned, Node: s.Node, Session: s.Session, Gen: p.Gen, Seat: p.Seat, Request: p.Ticket,
+		Type: NoteReturned, Node: s.Node, Session: s.Who.Session, Gen: p.Gen, Seat: p.Seat, Request: p.Ticket,
 		Resumed: resumed, Reliable: s.Acked, Applied: s.Applied,
 	})
 	c.out(p.Seat).whole = true
@@ -123,7 +124,7 @@ func (c *core) takeReturn(p pend) {
 
 func (c *core) takeDrop(p pend) {
 	s := c.h.Seats.Get(p.Seat)
-	if s == nil || s.Bot || s.Session != p.Session || p.Gen < s.Gen || !s.Connected {
+	if s == nil || s.Who.Bot || s.Who.Session != p.Session || p.Gen < s.Gen || !s.Connected {
 		return
 	}
 	s.Connected, c.audienceStale = false, true
@@ -134,20 +135,20 @@ func (c *core) takeDrop(p pend) {
 
 func (c *core) takeLeave(p pend) {
 	s := c.h.Seats.Get(p.Seat)
-	if s != nil && s.Session == p.Session && p.Gen < s.Gen {
+	if s != nil && s.Who.Session == p.Session && p.Gen < s.Gen {
 		return // of a connection that was replaced: the newer one keeps the seat
 	}
-	if s == nil || s.Session != p.Session {
+	if s == nil || s.Who.Session != p.Session {
 		if p.Why == "left" { // asked for twice: it is gone all the same
 			c.note(Note{Type: NoteLeft, Node: p.Node, Session: p.Session, Gen: p.Gen, Request: p.Number, Seat: p.Seat, Why: "left"})
 		}
 		return
 	}
-	if !s.Bot {
-		c.note(Note{Type: NoteLeft, Node: s.Node, Session: s.Session, Gen: s.Gen, Request: p.Number, Seat: p.Seat, Why: p.Why})
+	if !s.Who.Bot {
+		c.note(Note{Type: NoteLeft, Node: s.Node, Session: s.Who.Session, Gen: s.Gen, Request: p.Number, Seat: p.Seat, Why: p.Why})
 	}
 	p.leaver = s.player()
-	if !s.Bot {
+	if !s.Who.Bot {
 		c.h.depart(s, p.Number)
 	}
 	c.vacate(p.Seat)

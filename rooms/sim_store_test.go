@@ -224,7 +224,7 @@ func (w *world) resumed(n *simNode, entries []Entry) {
 			continue
 		}
 		s := c.h.Seats.Get(stay.seat)
-		if s == nil || s.Session != client.session {
+		if s == nil || s.Who.Session != client.session {
 			w.fail("I2: seat %d of %s was shown and is lost", stay.seat, client.session)
 		} else if acked := w.seen.acked[runKey{stay.seat, s.Run}]; s.Applied < acked {
 			w.fail("I2: input %d of %s was acknowledged; the new owner knows %d", acked, client.session, s.Applied)

@@ -73,7 +73,7 @@ const (
 // behind: answers are not given again.
 func (c *core) appendGiven(b []byte, p *pend) []byte {
 	flags := uint64(0)
-	if s := c.h.Seats.Get(p.Seat); s == nil || s.Session != p.Session {
+	if s := c.h.Seats.Get(p.Seat); s == nil || s.Who.Session != p.Session {
 		flags |= givenStranger
 	}
 	if p.ID != "" || p.Name != "" || p.Why != "" {
@@ -137,7 +137,7 @@ func (r *stepReader) event(c *core) pend {
 	if flags&givenStranger != 0 {
 		p.Session = string(r.bin())
 	} else if s := c.h.Seats.Get(p.Seat); s != nil {
-		p.Session = s.Session
+		p.Session = s.Who.Session
 	} else if r.err == nil {
 		r.err = fmt.Errorf("nobody sits on seat %d", p.Seat)
 	}
