@@ -46,7 +46,7 @@ fmt: ## format the Go code
 	$(GO) tool gofumpt -w .
 
 .PHONY: check
-check: lint test sim ## what CI runs
+check: lint test sim chaos ## what CI runs
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for SECONDS_EACH seconds (20)
