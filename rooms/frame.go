@@ -70,7 +70,7 @@ const (
 	NoteLeft                           // the seat is given up: Why, Result
 	NoteGone                           // a return to a seat that is no more: Why, Result
 	NoteOverflow                       // unacknowledged reliable messages passed the bound and were dropped: close the connection
-	NoteOverloaded                     // an input, a leave or a return was dropped as the mailbox is full: Request is the leave's
+	NoteOverloaded                     // an input, a leave or a return was dropped: Request is the leave's
 	NoteSignal                         // a signal's answer: Code, Why, Result; Request is its ticket
 )
 

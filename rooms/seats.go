@@ -102,9 +102,16 @@ func (c *core) takeReturn(p pend) {
 		c.note(Note{Type: NoteGone, Node: p.Node, Session: p.Session, Gen: p.Gen, Seat: p.Seat, Why: "unknown"})
 		return
 	}
-	if s.isPast(p.Gen) {
-		// Nobody waits for an answer: sessions hand out generations in growing order, a newer one closes the connection of the one
-		// before, a drop is sent only behind the end of its own, and a closed connection forgets its returns.
+	switch {
+	case p.Gen < s.Gen:
+		return // nobody waits for an answer: whoever got the newer generation has closed the connection of this one
+	case s.isPast(p.Gen):
+		// Most likely a late copy, which must not bring a dead connection back. But the drop may have been wrong, as of a node that was
+		// taken for dead: then somebody waits. Over another connection, of a newer generation, the seat is theirs.
+		c.note(Note{
+			Type: NoteOverloaded, Node: p.Node, Session: p.Session, Gen: p.Gen, Seat: p.Seat,
+			Code: netcode.CodeOverloaded, Why: "this connection was taken for lost: reconnect",
+		})
 		return
 	}
 	c.occupy(p.Seat, s, p)

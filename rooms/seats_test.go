@@ -67,6 +67,35 @@ func TestReliableOverflowClosesTheConnectionAndKeepsTheSeat(t *testing.T) {
 	}
 }
 
+// A drop may have been wrong: the owner took the session's node for dead. The return behind it must be answered all the same, or its
+// client waits in front of nothing for as long as its connection lasts.
+func TestAReturnBehindAWrongDropIsAnswered(t *testing.T) {
+	r := newRig(t)
+	c := r.create(Config{RateHz: 20})
+	seat := r.join("ann")
+	r.mail(Mail{Type: MailReturn, Node: 7, Seat: seat, Session: "ann", Gen: 3, Run: 1})
+	r.mail(Mail{Type: MailNodeGone, Node: 7})
+	r.step()
+	r.mail(Mail{Type: MailReturn, Node: 7, Seat: seat, Session: "ann", Gen: 2, Run: 1})
+	r.step()
+	if n, ok := r.noted(NoteOverloaded, "ann"); ok {
+		t.Errorf("a connection that was replaced is answered %+v", n)
+	}
+	r.mail(Mail{Type: MailReturn, Node: 7, Seat: seat, Session: "ann", Gen: 3, Run: 1})
+	r.step()
+	if n, ok := r.noted(NoteOverloaded, "ann"); !ok || n.Seat != seat || n.Gen != 3 || n.Node != 7 || n.Request != 0 {
+		t.Errorf("answered %+v", n)
+	}
+	if c.h.Seats.Get(seat).Connected {
+		t.Error("a return of a dead connection brought it back")
+	}
+	r.mail(Mail{Type: MailReturn, Node: 7, Seat: seat, Session: "ann", Gen: 4, Run: 1})
+	r.step()
+	if n, ok := r.noted(NoteReturned, "ann"); !ok || n.Gen != 4 || !c.h.Seats.Get(seat).Connected {
+		t.Errorf("the next connection was answered %+v", n)
+	}
+}
+
 // Late copies of what a session asked for must do nothing.
 func TestLateCopiesDoNothing(t *testing.T) {
 	r := newRig(t)

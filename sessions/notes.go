@@ -37,7 +37,7 @@ func (l *Loop) overloaded(r *replica, n rooms.Note) {
 		return
 	}
 	if j := r.answered(n, true); j != nil { // without its seat there is nothing on this connection to wait for
-		j.conn.hangUp(netcode.CloseOverloaded, "the room takes nothing just now")
+		j.conn.hangUp(netcode.CloseOverloaded, n.Why)
 	}
 }
 
