@@ -103,7 +103,8 @@ type Stats struct {
 	Beats, BeatsFailed     atomic.Uint64
 	Deaths                 atomic.Uint64 // members judged dead
 	Claims, ClaimsLost     atomic.Uint64 // rooms taken over; claims that somebody else was ahead of
-	ClaimsFailed           atomic.Uint64 // rooms that this node could not run
+	ClaimsFailed           atomic.Uint64 // claims of rooms that this node could not run
+	ClaimsNewer            atomic.Uint64 // those of them whose rooms are of a newer version than this node
 	Repairs, Proofs        atomic.Uint64 // records raised; rooms asked to prove themselves
 	OrdersFailed           atomic.Uint64 // not answered by the store; they are given again
 	LastDeathMs, LastRunMs atomic.Int64  // Unix ms
@@ -326,6 +327,10 @@ func (c *Cluster) count(a Answer) {
 		c.log.Info("room taken over", "room", room, "epoch", a.Epoch)
 	case errors.Is(a.Err, rooms.ErrClaimLost):
 		c.stats.ClaimsLost.Add(1)
+	case errors.Is(a.Err, rooms.ErrNewer):
+		c.stats.ClaimsFailed.Add(1)
+		c.stats.ClaimsNewer.Add(1)
+		c.log.Error("room waits for a newer node: start one of the version that wrote it", "room", room, "error", a.Err)
 	case errors.Is(a.Err, ErrCannotRun):
 		c.stats.ClaimsFailed.Add(1)
 		c.log.Error("room cannot be taken over", "room", room, "error", a.Err)

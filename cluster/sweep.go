@@ -125,7 +125,8 @@ const (
 	sweepRank    = 400 * time.Millisecond // half a lease: by then the one before has claimed, or will not
 	sweepAtATime = 64
 	sweepRetry   = 100 * time.Millisecond // after an order that was not answered
-	sweepCannot  = 5 * time.Second        // after one that this node cannot carry out
+	sweepCannot  = 5 * time.Second        // for which somebody's claim is left alone that nothing follows: he may not be able to run the room
+	sweepAgain   = 2 * sweepCannot        // after a claim of this node's own that led to nothing: sooner, and nobody else would get a turn
 )
 
 // NewSweep makes the sweep of a node.
@@ -213,7 +214,7 @@ func (s *Sweep) Take(a Answer, now time.Duration, w *Watch, own Own) {
 	p.due = now
 	switch {
 	case errors.Is(a.Err, ErrCannotRun):
-		p.due, p.stage = now+sweepCannot, stageAsk
+		p.due, p.stage = now+sweepAgain, stageAsk
 	case a.Err != nil && !errors.Is(a.Err, rooms.ErrGone) && !errors.Is(a.Err, rooms.ErrClaimLost):
 		p.due += sweepRetry
 	default:

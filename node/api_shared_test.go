@@ -208,7 +208,7 @@ func TestTheClusterIsMeasured(t *testing.T) {
 	_, text := get(t, "http://"+two.AdminAddr().String()+"/metrics", "")
 	for _, want := range []string{
 		`tickover_cluster_members{state="living"} 2`, `tickover_cluster_members{state="dead"} 0`, `tickover_cluster_sighted 1`,
-		`tickover_cluster_heartbeats_total{outcome="failed"} 0`, `tickover_cluster_claims_total{outcome="lost"} 0`,
+		`tickover_cluster_heartbeats_total{outcome="failed"} 0`, `tickover_cluster_claims_total{outcome="lost"} 0`, `tickover_cluster_claims_total{outcome="newer"} 0`,
 		`tickover_sessions_store_errors_total 0`, `tickover_sessions_unsaved 0`,
 	} {
 		if !strings.Contains(text, "\n"+want+"\n") {

@@ -28,7 +28,7 @@ func newSharedCollector(n *Node) *sharedCollector {
 		sighted:      d("cluster_sighted", "1 if the newest heartbeat was answered, else 0: then nobody is judged dead."),
 		beats:        d("cluster_heartbeats_total", "Heartbeats by whether the store answered in time.", "outcome"),
 		deaths:       d("cluster_deaths_total", "Nodes that this one judged dead."),
-		claims:       d("cluster_claims_total", "Rooms of others claimed: taken over, lost to another claim, or failed as this node cannot run them.", "outcome"),
+		claims:       d("cluster_claims_total", "Rooms of others claimed: taken_over, lost to another claim, newer (this node is older than the room), or failed (it cannot run the room for another reason); the last two are tried again.", "outcome"),
 		repairs:      d("cluster_repairs_total", "Records of the directory raised to what a room's journal says."),
 		proofs:       d("cluster_proofs_total", "Rooms asked to write to their journals, as the directory names another owner."),
 		ordersFailed: d("cluster_orders_failed_total", "Calls of directory and journals by the sweep that were not answered; they are made again."),
@@ -108,7 +108,9 @@ func (c *sharedCollector) collectCluster(put putter) {
 	put(c.deaths, count, float64(s.Deaths.Load()))
 	put(c.claims, count, float64(s.Claims.Load()), "taken_over")
 	put(c.claims, count, float64(s.ClaimsLost.Load()), "lost")
-	put(c.claims, count, float64(s.ClaimsFailed.Load()), "failed")
+	newer := s.ClaimsNewer.Load() // before the sum, likewise
+	put(c.claims, count, float64(newer), "newer")
+	put(c.claims, count, float64(s.ClaimsFailed.Load()-newer), "failed")
 	put(c.repairs, count, float64(s.Repairs.Load()))
 	put(c.proofs, count, float64(s.Proofs.Load()))
 	put(c.ordersFailed, count, float64(s.OrdersFailed.Load()))

@@ -9,7 +9,8 @@ import (
 // This file is what a shard does with its journal's answers.
 
 // Adopt takes over a room from its journal, with the claim that was made for it. gone says of which nodes no connection is left: their
-// players are dropped (FAILOVER.md R16); nil: of none. It refuses a journal that is corrupt (ErrCorrupt), or whose state the kind cannot read.
+// players are dropped (FAILOVER.md R16); nil: of none. It refuses a journal that is corrupt (ErrCorrupt), or is of a newer version (ErrNewer),
+// or whose state the kind cannot read.
 func (s *Shard) Adopt(id ID, kind *Kind, epoch Epoch, nonce uint64, entries []Entry, gone func(Node) bool, now time.Duration) error {
 	if s.rooms[id] != nil {
 		return fmt.Errorf("rooms: room %s is on this shard already", id)

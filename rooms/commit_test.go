@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"tickover.dev/codec"
 )
 
 // Otherwise a pause of the process is followed by a burst of steps as long as the pause, which makes the next one.
@@ -309,8 +311,8 @@ func TestCorruptJournalsAreRefused(t *testing.T) {
 		"a cut body":      func(es []Entry) []Entry { es[2].Body = es[2].Body[:9]; return es },
 		"entries swapped": func(es []Entry) []Entry { es[2], es[3] = es[3], es[2]; return es },
 		"no state at all": func(es []Entry) []Entry { return es[1:] },
-		"an unknown format": func(es []Entry) []Entry {
-			es[0].Body = bodyCodec.Append(nil, pointerTo(&entryBody{Format: 99}))
+		"a format that never was": func(es []Entry) []Entry {
+			es[0].Body = bodyCodec.Append(nil, pointerTo(&entryBody{Format: -1}))
 			return es
 		},
 		"nothing": func([]Entry) []Entry { return nil },
@@ -318,6 +320,43 @@ func TestCorruptJournalsAreRefused(t *testing.T) {
 		r.stored = good
 		if err := newRig(t).s.Adopt("r", c.kind, 2, 6, spoil(slices.Clone(good)), nil, r.now); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%s: %v, want ErrCorrupt", name, err)
+		}
+	}
+}
+
+// What a newer node has written is well: if an older one took it for corrupt, it would bury rooms that another could run.
+func TestWhatIsNewerIsNotCorrupt(t *testing.T) {
+	type other struct { // of entryBody it keeps nothing but the place of the number
+		Format int                `msgpack:"f"`
+		Kind   Table[string, int] `msgpack:"k"`
+	}
+	newer, err := codec.Append(nil, &other{Format: entryFormat + 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []Durability{EveryChange, Replay} {
+		hook(t, func(p *puppet, tick *Tick[order]) { each(tick, Input, func(Event[order]) { p.N++ }) })
+		r := newRig(t)
+		c := r.create(Config{RateHz: 20, Durability: d, Version: 3})
+		seat := r.join("ann")
+		for n := range uint64(3) {
+			r.input(seat, "ann", n+1, order{})
+			r.step()
+		}
+		good := r.stored
+		if last := good[len(good)-1]; last.Kind != EntryDelta {
+			t.Fatalf("%s: the newest entry is of kind %d", d, last.Kind)
+		}
+		for at := range good {
+			es := slices.Clone(good)
+			es[at].Body = newer
+			if err := newRig(t).s.Adopt("r", c.kind, 2, 6, es, nil, r.now); !errors.Is(err, ErrNewer) || errors.Is(err, ErrCorrupt) {
+				t.Errorf("%s: entry %d of %d: %v, want ErrNewer", d, at, len(es), err)
+			}
+		}
+		older := puppetKind(Config{RateHz: 20, Durability: d, Version: 2})
+		if err := newRig(t).s.Adopt("r", older, 2, 6, slices.Clone(good), nil, r.now); !errors.Is(err, ErrNewer) {
+			t.Errorf("%s: a newer version of the kind: %v, want ErrNewer", d, err)
 		}
 	}
 }

@@ -12,10 +12,11 @@ import (
 	"tickover.dev/codec/delta"
 )
 
-// entryFormat is the version of entryBody and header. A node refuses formats it does not know.
-const entryFormat = 2
+// entryFormat is the version of entryBody, eventsBody and header. A node refuses formats it does not know: those of a newer version are
+// ErrNewer.
+const entryFormat = 1
 
-// ErrCorrupt is a journal that cannot be resumed from: a broken link, a hash that does not fit, an unknown format.
+// ErrCorrupt is a journal that cannot be resumed from: a broken link, a hash that does not fit, a format that never was.
 var ErrCorrupt = errors.New("rooms: corrupt journal")
 
 // entryBody is the body of every entry but a claim and the EntryDelta of a Replay room, which is an eventsBody. The state's bytes are the game's, then the header's, each one msgpack map.
@@ -92,11 +93,8 @@ func (s *saved) apply(e Entry) error {
 		return s.applyEvents(e)
 	}
 	var b entryBody
-	if err := codec.Decode(e.Body, &b); err != nil {
-		return fmt.Errorf("%w: %w", ErrCorrupt, err)
-	}
-	if b.Format != entryFormat {
-		return fmt.Errorf("%w: format %d, this node knows %d", ErrCorrupt, b.Format, entryFormat)
+	if err := readBody(e.Body, &b); err != nil {
+		return err
 	}
 	state := b.State
 	if e.Kind == EntryDelta {
@@ -116,6 +114,26 @@ func (s *saved) apply(e Entry) error {
 	}
 	s.kind, s.version, s.state, s.game, s.hash, s.rules, s.tail = b.Kind, b.Version, state, b.Game, b.Hash, b.Rules, nil
 	s.tick, s.horizon, s.released = e.ID.Tick, e.Horizon, e.Kind == EntryRelease
+	return nil
+}
+
+// readBody reads an entry's body. Of a newer format nothing but its number can be relied on.
+func readBody[T entryBody | eventsBody](body []byte, v *T) error {
+	var is struct {
+		Format int `msgpack:"f"`
+	}
+	if err := codec.Decode(body, &is); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	switch {
+	case is.Format > entryFormat:
+		return fmt.Errorf("%w: entries of format %d, this node knows %d", ErrNewer, is.Format, entryFormat)
+	case is.Format != entryFormat:
+		return fmt.Errorf("%w: format %d", ErrCorrupt, is.Format)
+	}
+	if err := codec.Decode(body, v); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
 	return nil
 }
 

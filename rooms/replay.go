@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
-
-	"tickover.dev/codec"
 )
 
 // This file is how rooms of Durability Replay become entries and come back from them. An entry holds what the steps were given, a
@@ -173,13 +171,10 @@ type tailEntry struct {
 
 func (s *saved) applyEvents(e Entry) error {
 	var b eventsBody
-	if err := codec.Decode(e.Body, &b); err != nil {
-		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	if err := readBody(e.Body, &b); err != nil {
+		return err
 	}
-	switch {
-	case b.Format != entryFormat:
-		return fmt.Errorf("%w: format %d, this node knows %d", ErrCorrupt, b.Format, entryFormat)
-	case b.Rules != s.rules:
+	if b.Rules != s.rules {
 		return fmt.Errorf("%w: steps by other rules than the state before them", ErrCorrupt)
 	}
 	s.tail = append(s.tail, tailEntry{e.ID.Tick, b.Hash, b.Steps})

@@ -68,8 +68,9 @@ func (c *core) requeue() {
 	c.mail = all
 }
 
-// ErrNewer is a room of a newer version of its kind: it waits for a node that has that (FAILOVER.md R17).
-var ErrNewer = errors.New("rooms: the room is of a newer version")
+// ErrNewer is a room of a newer version of its kind, or one that a newer version of this program has written: nothing is wrong with it.
+// It waits for a node that can run it (FAILOVER.md R17).
+var ErrNewer = errors.New("rooms: this node is older than the room")
 
 // restoring is what opRestore resumes from.
 type restoring struct {
@@ -107,7 +108,7 @@ func (s *Shard) runResume(c *core, from saved, gone func(Node) bool, now time.Du
 // connected any more; see Adopt.
 func (c *core) resume(s saved, gone func(Node) bool) error {
 	if s.version > c.kind.Version {
-		return fmt.Errorf("%w: %d, this node has %d", ErrNewer, s.version, c.kind.Version)
+		return fmt.Errorf("%w: version %d of its kind, this node has %d", ErrNewer, s.version, c.kind.Version)
 	}
 	game := c.kind.make()
 	if err := game.restore(s.state[:s.game], s.version, c.kind.Version); err != nil {

@@ -1,7 +1,9 @@
 package host
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
@@ -86,6 +88,64 @@ func TestFaultedRoomStaysClosedAfterARestart(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// illegible is a journal of a newer version.
+type illegible struct {
+	*memjournal.Journal
+	is *atomic.Bool
+}
+
+func (j illegible) Load(ctx context.Context, room rooms.ID, claim rooms.Epoch) ([]rooms.Entry, error) {
+	if j.is.Load() {
+		return nil, fmt.Errorf("load: %w", rooms.ErrNewer)
+	}
+	return j.Journal.Load(ctx, room, claim)
+}
+
+// Nothing is wrong with a room that a newer node has written: an older one that buried it, however often it has tried, would end a game
+// that the next node could run.
+func TestARoomOfANewerVersionIsNeverPutAside(t *testing.T) {
+	var newer atomic.Bool
+	j, s := memjournal.New(), newSink()
+	start := func(version int) *Host {
+		h, err := New(Config{Kinds: []rooms.Kind{talkers(rooms.Config{Version: version})}, Journal: illegible{j, &newer}, Sink: s, Shards: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	stop := func(h *Host) {
+		if err := h.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	first := start(2)
+	r, err := first.Create("game", "lobby", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is in the journal", func() bool { return len(j.Entries(r.ID)) > 0 })
+	stop(first)
+	older := start(1)
+	for i := range 3 * maxFailedClaims {
+		newer.Store(i%2 == 1) // its kind, then the journal itself
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		if err := older.Resume(ctx, r.ID, true); !errors.Is(err, rooms.ErrNewer) {
+			t.Fatalf("resume: %v, want %v", err, rooms.ErrNewer)
+		}
+		cancel()
+	}
+	if st := older.Stats(); st.Quarantined != 0 || len(j.Quarantined()) != 0 {
+		t.Errorf("put aside: %+v", st)
+	}
+	stop(older)
+	newer.Store(false)
+	last := start(2)
+	if err := last.Resume(t.Context(), r.ID, true); err != nil {
+		t.Errorf("a node of its version: %v", err)
+	}
+	stop(last)
 }
 
 // Two rooms of one key must not both be found by it, nor may it depend on chance which one is.

@@ -48,7 +48,7 @@ func (h *Host) claim(ctx context.Context, room rooms.ID, seen rooms.Epoch, nonce
 		if err == nil {
 			entries, err = j.Load(ctx, room, epoch)
 		}
-		if err == nil || errors.Is(err, rooms.ErrGone) || errors.Is(err, rooms.ErrClaimLost) || errors.Is(err, rooms.ErrCorrupt) {
+		if err == nil || isFinal(err) {
 			return epoch, entries, err
 		}
 		select {
@@ -57,6 +57,16 @@ func (h *Host) claim(ctx context.Context, room rooms.ID, seen rooms.Epoch, nonce
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// isFinal reports whether a journal would give the same error again.
+func isFinal(err error) bool {
+	for _, final := range []error{rooms.ErrGone, rooms.ErrClaimLost, rooms.ErrCorrupt, rooms.ErrNewer} {
+		if errors.Is(err, final) {
+			return true
+		}
+	}
+	return false
 }
 
 var errStuck = errors.New("the game's code does not return")

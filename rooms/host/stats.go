@@ -59,7 +59,8 @@ func (h *Host) Stats() Stats {
 		s.Replays.OtherRules += n.OtherRules.Load()
 	}
 	if sh := h.shadows; sh != nil {
-		s.Replays.Shadows, s.Replays.ShadowsDiffer, s.Replays.ShadowsSkipped = sh.replayed.Load(), sh.differed.Load(), sh.skipped.Load()
+		s.Replays.ShadowsDiffer = sh.differed.Load() // before all of which they are some
+		s.Replays.Shadows, s.Replays.ShadowsSkipped = sh.replayed.Load(), sh.skipped.Load()
 	}
 	return s
 }

@@ -35,13 +35,13 @@ func (j *Journal) Claim(ctx context.Context, room rooms.ID, seen rooms.Epoch, no
 
 // Load implements rooms.Journal. The claim entry is the last one read: where it still stands, nothing before it was trimmed, as
 // whatever trims takes all that is older than itself. Beside rooms.ErrGone and rooms.ErrClaimLost it may return rooms.ErrCorrupt,
-// which will be no better the next time: the claim stands, and the room is for Quarantine.
+// which will be no better the next time: the claim stands, and the room is for Quarantine; and rooms.ErrNewer: it is for a newer node.
 func (j *Journal) Load(ctx context.Context, room rooms.ID, claim rooms.Epoch) ([]rooms.Entry, error) {
 	const chunk = 64 // entries; of 1 MiB at most, which is how far a room may be ahead of its journal
 	own := rooms.EntryID{Epoch: claim}
 	from, end := "-", formatID(own)
 	var entries []rooms.Entry
-	var corrupt error // the first; the claim decides whether it is ours to complain of
+	var unreadable error // the first; the claim decides whether it is ours to complain of
 	for size := 0; ; {
 		found, err := j.client.XRangeN(ctx, j.journalKey(room), from, end, chunk).Result()
 		if err != nil {
@@ -50,8 +50,8 @@ func (j *Journal) Load(ctx context.Context, room rooms.ID, claim rooms.Epoch) ([
 		}
 		for _, m := range found {
 			e, err := entryOf(room, m)
-			if corrupt == nil {
-				corrupt = err
+			if unreadable == nil {
+				unreadable = err
 			}
 			if e.Kind == rooms.EntryClaim && len(entries) > 0 { // claims are made where their predecessor is not known yet
 				e.Prev = entries[len(entries)-1].ID
@@ -69,8 +69,8 @@ func (j *Journal) Load(ctx context.Context, room rooms.ID, claim rooms.Epoch) ([
 		}
 		from = "(" + found[len(found)-1].ID
 	}
-	if corrupt != nil {
-		return nil, fmt.Errorf("load room %s: %w", room, corrupt)
+	if unreadable != nil {
+		return nil, fmt.Errorf("load room %s: %w", room, unreadable)
 	}
 	return entries, nil
 }

@@ -19,7 +19,7 @@ func TestCorruptEntryIsSaidSoAndKept(t *testing.T) {
 	s := redistest.Start(t)
 	j := newJournal(t, s.URL())
 	for name, field := range map[string]string{
-		"short": "\x01\x03abc", "empty": "", "newer": "\x02" + string(make([]byte, 60)), "kind": "\x01\x63" + string(make([]byte, 32)),
+		"short": "\x01\x03abc", "empty": "", "never": "\x00" + string(make([]byte, 60)), "kind": "\x01\x63" + string(make([]byte, 32)),
 	} {
 		room := fresh()
 		key := "tk:j:{" + string(room) + "}"
@@ -50,6 +50,22 @@ func TestCorruptEntryIsSaidSoAndKept(t *testing.T) {
 		if err := j.Quarantine(t.Context(), room, epoch, nil, time.Minute); err != nil {
 			t.Errorf("%s: sent again: %v", name, err)
 		}
+	}
+}
+
+// What a newer version has written is well: it must not be taken for corrupt, which would be the end of its room.
+func TestANewerFormatIsNotCorrupt(t *testing.T) {
+	s := redistest.Start(t)
+	j := newJournal(t, s.URL())
+	room := fresh()
+	want(t, j, entry(room, 5, 1, rooms.EntryCreate), rooms.Confirmed)
+	s.Do("xadd", "tk:j:{"+string(room)+"}", "5-2", "e", "\x02"+string(make([]byte, 60)))
+	epoch, err := j.Claim(t.Context(), room, 5, 70)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if es, err := j.Load(t.Context(), room, epoch); !errors.Is(err, rooms.ErrNewer) || errors.Is(err, rooms.ErrCorrupt) {
+		t.Errorf("loaded %+v, %v", es, err)
 	}
 }
 

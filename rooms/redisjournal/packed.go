@@ -9,7 +9,7 @@ import (
 	"tickover.dev/rooms"
 )
 
-// format is the version of packed entries. Other versions are not read: the room is put aside, and its bytes kept.
+// format is the version of packed entries. Newer ones are left to nodes that know them.
 const format = 1
 
 // headerSize is what stands before the body: see the package comment. The scripts know these places too.
@@ -32,13 +32,16 @@ func appendPacked(dst []byte, e *rooms.Entry) []byte {
 	return append(dst, e.Body...)
 }
 
-// unpack reads the field of an entry whose id is known. It copies the body. Errors are rooms.ErrCorrupt, and leave the entry alone.
+// unpack reads the field of an entry whose id is known. It copies the body. Errors are rooms.ErrCorrupt and
+// rooms.ErrNewer, and leave the entry alone.
 func unpack(e *rooms.Entry, field string) error {
 	switch {
 	case len(field) == 0:
 		return fmt.Errorf("%w: no field %q", rooms.ErrCorrupt, fieldName)
+	case field[0] > format:
+		return fmt.Errorf("%w: journal format %d, this node knows %d", rooms.ErrNewer, field[0], format)
 	case field[0] != format:
-		return fmt.Errorf("%w: journal format %d, this node knows %d", rooms.ErrCorrupt, field[0], format)
+		return fmt.Errorf("%w: journal format %d", rooms.ErrCorrupt, field[0])
 	case len(field) < headerSize:
 		return fmt.Errorf("%w: %d bytes", rooms.ErrCorrupt, len(field))
 	}
