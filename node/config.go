@@ -45,6 +45,8 @@ type Config struct {
 	Shards int `help:"Goroutines that step rooms (0: one per processor)." default:"0"`
 	Conns  int `help:"Connections taken at most (0: as many as descriptors allow)." default:"0"`
 
+	ShadowEvery int `help:"Of the histories of rooms with durability replay, step every so manieth stretch again, aside, to find games that are not deterministic before a take-over does. It takes a twentieth of a processor at most. 1: all, -1: none; 0: all without --redis, every 16th with it." default:"0"`
+
 	ConnsPerAddress int `help:"Connections that one address (of IPv6: one /64) may hold, and open at once; a sixteenth of that a second after such a burst. Loopback and private addresses, as of proxies, are not counted. 0: a quarter of --conns, 64 to 1024; -1: no bound." default:"0"`
 
 	TrustProxy []string `help:"Networks of load balancers whose PROXY protocol headers (version 2) are believed, as 10.0.0.0/8. Headers from elsewhere are refused." placeholder:"CIDR"`
@@ -85,6 +87,9 @@ func (c *Config) Validate() error {
 	if c.ConnsPerAddress < -1 {
 		bad("--conns-per-address %d: want -1 or more", c.ConnsPerAddress)
 	}
+	if c.ShadowEvery < -1 {
+		bad("--shadow-every %d: want -1 or more", c.ShadowEvery)
+	}
 	if c.Drain <= 0 || c.Drain > time.Hour {
 		bad("--drain %s: want more than 0, and at most 1h", c.Drain)
 	}
@@ -123,6 +128,21 @@ func (c *Config) Validate() error {
 	}
 	errs = append(errs, c.checkKinds()...)
 	return errors.Join(errs...)
+}
+
+// productionShadows is every how manieth stretch is replayed where players play: enough to find in an hour what differs at every fourth
+// snapshot, and little memory.
+const productionShadows = 16
+
+// shadowEvery is what the host is told of shadows: 0 is none.
+func (c *Config) shadowEvery() int {
+	switch {
+	case c.ShadowEvery != 0:
+		return max(c.ShadowEvery, 0)
+	case c.Redis == "":
+		return 1
+	}
+	return productionShadows
 }
 
 // redis is how Redis is reached.

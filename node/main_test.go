@@ -34,7 +34,7 @@ func TestEveryComplaintAtOnce(t *testing.T) {
 	var out, errs bytes.Buffer
 	code := Run(t.Context(), []string{
 		"--game-addr=nowhere", "--http-addr=:99999", "--public-socket=http://x/", "--loops=-1", "--shards=2000", "--conns=-1",
-		"--conns-per-address=-2", "--drain=-1s", "--jwt-key=short", "--jwt-key-file=/none", "--data=/dev/null/x", "--origins=here,*", "--log-level=loud", "--nothing",
+		"--shadow-every=-2", "--conns-per-address=-2", "--drain=-1s", "--jwt-key=short", "--jwt-key-file=/none", "--data=/dev/null/x", "--origins=here,*", "--log-level=loud", "--nothing",
 	}, &out, &errs, count, count, broken)
 	want := program() + `: cannot start:
   --log-level: slog: level string "loud": unknown name
@@ -46,6 +46,7 @@ func TestEveryComplaintAtOnce(t *testing.T) {
   --shards 2000: want 0 to 1024
   --conns -1: must not be negative
   --conns-per-address -2: want -1 or more
+  --shadow-every -2: want -1 or more
   --drain -1s: want more than 0, and at most 1h
   --origins "here": want https://HOST, http://HOST:PORT or *
   --jwt-key: the key has 5 bytes: HS256 wants at least 32

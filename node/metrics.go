@@ -15,7 +15,7 @@ type collector struct {
 
 	conns, maxConns, open, accepted, refused, messages, bytes, closed, flushes, longestTurn, mailbox, panics, acceptErrors, rests, taskRefused, http *prometheus.Desc
 	sessions, views, states, inputs, errors, limited, violations, overruns, reliableFull, events, known, auths                                       *prometheus.Desc
-	rooms, stuck, taken, late, gamePanics, maxRooms, quarantined, paused, mailRefused, overdue, appends                                              *prometheus.Desc
+	rooms, stuck, taken, late, gamePanics, maxRooms, quarantined, paused, mailRefused, overdue, appends, rollbacks, shadows                          *prometheus.Desc
 }
 
 func newCollector(n *Node) *collector {
@@ -46,6 +46,8 @@ func newCollector(n *Node) *collector {
 		paused:       d("rooms_paused", "Rooms that wait for their journal."),
 		mailRefused:  d("room_mail_refused_total", "Pieces of mail that a room or a shard had no room for."),
 		appends:      d("journal_appends_total", "Answers of the journal, one per append: refused and unknown ones are tried again or looked up, fenced and gone ones end the room here.", "outcome"),
+		rollbacks:    d("replay_rollbacks_total", "Rooms of durability replay resumed from their newest snapshot: stepped again they came out otherwise (diverged), or another build or kind of processor had stepped them (other_rules).", "reason"),
+		shadows:      d("shadows_total", "Stretches of the histories of rooms of durability replay stepped again aside: same, differs (the game is not deterministic, the log has the field) or skipped (others waited).", "outcome"),
 		overdue:      d("game_calls_overdue_total", "Calls of games' Admit and Do that went on after their time."),
 		sessions:     d("sessions", "Connections with a session."),
 		known:        d("sessions_known", "Sessions, those that wait for their connection included."),
@@ -164,6 +166,11 @@ func (c *collector) collectRooms(ch chan<- prometheus.Metric, put putter) {
 	} {
 		put(c.appends, prometheus.CounterValue, float64(n), outcome.String())
 	}
+	put(c.rollbacks, prometheus.CounterValue, float64(h.Replays.Diverged), "diverged")
+	put(c.rollbacks, prometheus.CounterValue, float64(h.Replays.OtherRules), "other_rules")
+	put(c.shadows, prometheus.CounterValue, float64(h.Replays.Shadows-h.Replays.ShadowsDiffer), "same")
+	put(c.shadows, prometheus.CounterValue, float64(h.Replays.ShadowsDiffer), "differs")
+	put(c.shadows, prometheus.CounterValue, float64(h.Replays.ShadowsSkipped), "skipped")
 	buckets, total, sum := map[float64]uint64{}, uint64(0), 0.0
 	for i, n := range h.Late.Counts {
 		bound := h.Late.Bound(i).Seconds()

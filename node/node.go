@@ -103,7 +103,7 @@ func (n *Node) start(ctx context.Context) error {
 	}
 	n.boot = cluster.NewBoot()
 	on := sessions.Config{Authenticate: auth, Registry: n.registry, Log: n.log}
-	runs := host.Config{Kinds: n.config.Kinds, Journal: n.journal, Shards: n.config.Shards, Log: n.log}
+	runs := host.Config{Kinds: n.config.Kinds, Journal: n.journal, Shards: n.config.Shards, Log: n.log, ShadowEvery: n.config.shadowEvery()}
 	if n.config.Redis != "" {
 		if n.shared, err = openShared(ctx, &n.config, n.log); err != nil {
 			return err

@@ -246,7 +246,8 @@ func TestMetricsAreWellFormedAndBounded(t *testing.T) {
 	for _, want := range []string{
 		`tickover_errors_total{code="not_joined"} 1`, `tickover_errors_total{code="unknown_key"} 1`, `tickover_errors_total{code="other"} 0`,
 		`tickover_connections_refused_total{reason="address"} 0`, `tickover_journal_appends_total{outcome="refused"} 0`, `tickover_http_connections{server="admin"}`,
-		`tickover_sessions_known 1`, `tickover_authentications 0`, `tickover_loop_mail_refused_total 0`, `tickover_connections_limit `,
+		`tickover_replay_rollbacks_total{reason="diverged"} 0`, `tickover_replay_rollbacks_total{reason="other_rules"} 0`,
+		`tickover_shadows_total{outcome="skipped"} 0`, `tickover_sessions_known 1`, `tickover_authentications 0`, `tickover_loop_mail_refused_total 0`, `tickover_connections_limit `,
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %s", want)
