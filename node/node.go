@@ -244,13 +244,13 @@ func (n *Node) end(ctx context.Context, save func() error) error {
 	}
 	var errs []error
 	if n.shared != nil && n.rooms != nil {
-		errs = append(errs, n.rooms.Stop(ctx)) // other nodes have them before anybody here is cut off
+		errs = append(errs, n.stopRooms(ctx)) // other nodes have them before anybody here is cut off
 	}
 	if n.engine != nil {
 		errs = append(errs, n.engine.Stop(ctx, netcode.CloseStopping, "node stopping"))
 	}
 	if n.shared == nil && n.rooms != nil {
-		errs = append(errs, n.rooms.Stop(ctx))
+		errs = append(errs, n.stopRooms(ctx))
 	}
 	if n.hub != nil {
 		errs = append(errs, n.hub.Close(ctx))
@@ -264,6 +264,17 @@ func (n *Node) end(ctx context.Context, save func() error) error {
 		errs = append(errs, n.lock.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// stopRooms ends the rooms within three quarters of the time that is left: if one cannot be released, players are still told to come
+// back, sessions are saved, and the other nodes learn that this one is gone.
+func (n *Node) stopRooms(ctx context.Context) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)*3/4)
+		defer cancel()
+	}
+	return n.rooms.Stop(ctx)
 }
 
 // kinds are those the node runs.

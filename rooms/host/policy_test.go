@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -188,6 +189,60 @@ func TestAdmitDecides(t *testing.T) {
 	}
 	if ask("late"); <-refused != "shutting_down" {
 		t.Error("a join after Stop was refused otherwise")
+	}
+}
+
+// refusing is a journal that takes no release of one room.
+type refusing struct {
+	*memjournal.Journal
+	room *atomic.Pointer[rooms.ID]
+}
+
+func (j refusing) Append(batch []rooms.Entry, done func([]rooms.Result)) {
+	results := make([]rooms.Result, len(batch))
+	for i, e := range batch {
+		if id := j.room.Load(); id != nil && *id == e.Room && e.Kind == rooms.EntryRelease {
+			results[i] = rooms.Result{Outcome: rooms.Refused, Err: errors.New("not now")}
+			continue
+		}
+		j.Journal.Append(batch[i:i+1], func(r []rooms.Result) { results[i] = r[0] })
+	}
+	done(results)
+}
+
+// One room that its journal does not answer for must not spend the time that was given to stop the rest: they are released, and the
+// goroutines end, and whoever waits learns which room it was.
+func TestARoomThatIsNotReleasedIsNamedAndTheRestStops(t *testing.T) {
+	var held atomic.Pointer[rooms.ID]
+	j := refusing{memjournal.New(), &held}
+	h, err := New(Config{Kinds: []rooms.Kind{talkers(rooms.Config{})}, Journal: j, Sink: newSink(), Shards: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []*Handle
+	for range 20 {
+		r, err := h.Create("game", "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, r)
+		eventually(t, "it is in the journal", func() bool { return len(j.Entries(r.ID)) > 0 })
+	}
+	bad := all[7].ID
+	held.Store(&bad)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	err = h.Stop(ctx)
+	if ctx.Err() != nil {
+		t.Error("Stop took all the time that it was given")
+	}
+	if err == nil || !strings.Contains(err.Error(), "1 of the rooms not released: "+string(bad)+":") || strings.Contains(err.Error(), "return") {
+		t.Errorf("Stop says %v", err)
+	}
+	for _, r := range all {
+		if es := j.Entries(r.ID); (es[len(es)-1].Kind == rooms.EntryRelease) == (r.ID == bad) {
+			t.Errorf("room %s: the newest entry is of kind %d", r.ID, es[len(es)-1].Kind)
+		}
 	}
 }
 
