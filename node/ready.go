@@ -19,6 +19,7 @@ const (
 // Reasons of a node that shares Redis.
 var (
 	errUnsighted = errors.New("heartbeats are not answered: Redis cannot be reached")
+	errCutOff    = errors.New("the node was cut off from Redis just now: it takes players again when it has reached Redis for a while")
 	errInbox     = errors.New("the node's inbox in Redis cannot be reached")
 )
 
@@ -35,6 +36,8 @@ func (n *Node) ready() error {
 		return nil
 	case !n.shared.cluster.Sight().Sighted:
 		return errUnsighted
+	case n.shared.cutOff.Load():
+		return errCutOff
 	}
 	return n.inbox.reachable(n.shared.link.Ping)
 }

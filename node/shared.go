@@ -57,6 +57,7 @@ type shared struct {
 	peers   *obituary.Listener
 	watcher *obituary.Watcher
 	sight   atomic.Pointer[cluster.Cluster] // for peers, once there is one
+	cutOff  atomic.Bool                     // the node alone does not reach Redis: it takes no players
 
 	running sync.WaitGroup
 	stop    context.CancelFunc
@@ -213,29 +214,24 @@ func (s *shared) join(ctx context.Context, h *host.Host, hub *sessions.Hub) erro
 	return s.alone(ctx)
 }
 
-const (
-	// cutOffAfter is for how long a node does not reach Redis before its players are sent away, if its peers do: its rooms have been
-	// others' for a while then.
-	cutOffAfter = 1500 * time.Millisecond
-	cutOffLook  = 100 * time.Millisecond
-)
-
-// sendAway asks the players of a node that is cut off alone to reconnect: the others play on. If nobody reaches Redis, they would
-// find nothing better.
+// sendAway asks the players of a node that is cut off alone to reconnect, and turns newcomers away, until it is back for good.
 func (s *shared) sendAway(ctx context.Context, hub *sessions.Hub) {
 	tick := time.NewTicker(cutOffLook)
 	defer tick.Stop()
-	seen, sent := time.Now(), false
+	i := isolation{last: time.Now()}
 	for {
 		select {
 		case now := <-tick.C:
-			if s.sees() {
-				seen, sent = now, false
+			if !i.look(now, s.sees(), s.watcher.PeersSee()) {
+				continue
 			}
-			if !sent && now.Sub(seen) > cutOffAfter && s.watcher.PeersSee() {
-				sent = true
+			s.cutOff.Store(i.cutOff)
+			if i.cutOff {
 				s.log.Error("cut off from redis, which other nodes reach: players are sent to them")
 				hub.SendAway("this node is cut off: reconnect")
+			} else {
+				s.log.Info("redis is reached again: players are taken again")
+				hub.TakeAgain()
 			}
 		case <-ctx.Done():
 			return

@@ -18,6 +18,10 @@ func (l *Loop) takeHello(k *conn) {
 		k.hangUp(netcode.CloseVersion, fmt.Sprintf("this node speaks version %d", netcode.Version))
 		return
 	}
+	if why := l.hub.leaving.Load(); why != nil {
+		k.hangUp(netcode.CloseStopping, *why)
+		return
+	}
 	k.run = m.Run
 	k.held = slices.Clone(m.Rooms)
 	switch {

@@ -342,3 +342,22 @@ func TestRegistrySurvivesAsAFile(t *testing.T) {
 		t.Error("the session's creations are forgotten")
 	}
 }
+
+// A node that is cut off cannot serve anybody: whoever is let in loses time, and is sent away with the next wave.
+func TestWhoeverComesToANodeThatSendsAwayIsSentOn(t *testing.T) {
+	r := newRig(t, 1, nil)
+	ann := r.enter(0, "ann")
+	r.hub.SendAway("cut off")
+	r.settle()
+	if ann.sock.code != netcode.CloseStopping {
+		t.Errorf("ann was closed with %d", ann.sock.code)
+	}
+	bob := r.dial(0)
+	bob.say(&netcode.Hello{Version: 1, Run: 7, Token: "bob"})
+	r.settle()
+	if bob.sock.code != netcode.CloseStopping || bob.sock.reason != "cut off" {
+		t.Errorf("bob was closed with %d %q", bob.sock.code, bob.sock.reason)
+	}
+	r.hub.TakeAgain()
+	r.enter(0, "cyd")
+}

@@ -58,6 +58,7 @@ type Hub struct {
 	away     atomic.Bool   // the store did not answer last
 	work     sync.WaitGroup
 	refusing atomic.Bool
+	leaving  atomic.Pointer[string] // why everybody is sent away, newcomers too; nil: nobody is
 	stats    Stats
 
 	mu sync.RWMutex

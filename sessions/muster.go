@@ -11,8 +11,10 @@ import (
 // This file is what sessions do when a room has another owner, or when messages to or from its owner were lost: they say who is here,
 // and ask again for what was not answered (docs/failover/RULES.md, R15).
 
-// SendAway closes all connections and asks their clients to reconnect, with their back-off.
+// SendAway closes all connections and asks their clients to reconnect, with their back-off. Until TakeAgain, whoever comes is sent away
+// as well.
 func (h *Hub) SendAway(why string) {
+	h.leaving.Store(&why)
 	h.mu.RLock()
 	loops := h.loops
 	h.mu.RUnlock()
@@ -20,6 +22,9 @@ func (h *Hub) SendAway(why string) {
 		l.accept(&sendAway{l, why})
 	}
 }
+
+// TakeAgain ends what SendAway began.
+func (h *Hub) TakeAgain() { h.leaving.Store(nil) }
 
 type sendAway struct {
 	loop *Loop

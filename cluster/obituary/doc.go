@@ -12,7 +12,7 @@
 // A wrong obituary costs a bounce of rooms, never safety: whoever claims a room is fenced by its journal.
 //
 // The connection serves for one more thing. A node that does not reach the store cannot know whether anybody does; so the one that is
-// watched says twice a second whether it does. A node that is cut off alone sends its players elsewhere.
+// watched says twice a second whether it does. A node that is cut off while most of its peers are not sends its players elsewhere.
 //
 // What is said on such a connection, by both ends, at once: "tko1" and the sender's boot, 4 bytes, big-endian. Then, by the end that
 // is watched, twice a second: 's', it reaches the store, or 'b', it is blind.

@@ -179,6 +179,32 @@ func TestEveryMemberIsWatchedByItsThreePredecessors(t *testing.T) {
 	}
 }
 
+// Where the store is hardly reached by anybody, the word of one peer who has just reached it must not empty a node.
+func TestPeersSeeWhenMostOfThemDo(t *testing.T) {
+	now := time.Unix(1000, 0)
+	sees, blind, old := saying{now, true}, saying{now, false}, saying{now.Add(-3 * tellEvery), true}
+	for _, c := range []struct {
+		said []saying
+		want bool
+	}{
+		{nil, false},
+		{[]saying{sees}, true},
+		{[]saying{old}, false},
+		{[]saying{sees, old, old}, true},
+		{[]saying{sees, blind}, false},
+		{[]saying{sees, sees, blind}, true},
+		{[]saying{sees, blind, blind}, false},
+	} {
+		said := map[cluster.Boot]saying{}
+		for i, s := range c.said {
+			said[cluster.Boot(i+1)] = s
+		}
+		if got := mostSee(said, now); got != c.want {
+			t.Errorf("%+v: %t", c.said, got)
+		}
+	}
+}
+
 // A node that is cut off from the store alone must know it: its players are better off elsewhere.
 func TestPeersTellWhetherTheyReachTheStore(t *testing.T) {
 	var sight atomic.Bool

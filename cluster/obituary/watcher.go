@@ -7,7 +7,6 @@ import (
 	"net"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -40,18 +39,46 @@ const (
 type Watcher struct {
 	config Config
 	work   sync.WaitGroup
-	seen   atomic.Int64 // when a peer last said that it reaches the store, Unix ns
+
+	mu sync.Mutex
+	// Guarded by mu.
+	said map[cluster.Boot]saying // by the peers that are watched
 }
 
-// PeersSee reports whether a peer has said within the last second or so that it reaches the store.
-func (w *Watcher) PeersSee() bool { return time.Since(time.Unix(0, w.seen.Load())) < 3*tellEvery }
+// saying is what a peer said last.
+type saying struct {
+	at   time.Time
+	sees bool // it reaches the store
+}
+
+// PeersSee reports whether most of the peers that have spoken lately reach the store.
+func (w *Watcher) PeersSee() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return mostSee(w.said, time.Now())
+}
+
+// mostSee reports whether of those who have spoken within the last second or so most reach the store.
+func mostSee(said map[cluster.Boot]saying, now time.Time) bool {
+	see, blind := 0, 0
+	for _, s := range said {
+		switch {
+		case now.Sub(s.at) >= 3*tellEvery:
+		case s.sees:
+			see++
+		default:
+			blind++
+		}
+	}
+	return see > blind
+}
 
 // NewWatcher makes a watcher. Run runs it.
 func NewWatcher(c Config) *Watcher {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Watcher{config: c}
+	return &Watcher{config: c, said: map[cluster.Boot]saying{}}
 }
 
 // Run watches until ctx ends, and returns the cause.
@@ -95,6 +122,7 @@ func Peers(self cluster.Boot, living []cluster.Member) []cluster.Member {
 
 // watch watches one peer until it is dead, or ctx ends.
 func (w *Watcher) watch(ctx context.Context, m cluster.Member) {
+	defer w.forget(m.Boot)
 	met, tries := false, 0
 	for ctx.Err() == nil {
 		c, err := w.meet(ctx, m)
@@ -116,24 +144,32 @@ func (w *Watcher) watch(ctx context.Context, m cluster.Member) {
 		}
 		met, tries = true, 0
 		ended := context.AfterFunc(ctx, func() { c.Close() })
-		w.listen(c)
+		w.listen(c, m.Boot)
 		ended()
 		c.Close()
 	}
 }
 
 // listen hears what a peer says, until the connection ends.
-func (w *Watcher) listen(c net.Conn) {
+func (w *Watcher) listen(c net.Conn, peer cluster.Boot) {
 	said := make([]byte, 64)
 	for {
 		n, err := c.Read(said)
 		if err != nil {
 			return
 		}
-		if n > 0 && said[n-1] == sees {
-			w.seen.Store(time.Now().UnixNano())
+		if n > 0 {
+			w.mu.Lock()
+			w.said[peer] = saying{time.Now(), said[n-1] == sees}
+			w.mu.Unlock()
 		}
 	}
+}
+
+func (w *Watcher) forget(peer cluster.Boot) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.said, peer)
 }
 
 // errDead is a peer's address where nobody listens, or another boot.
