@@ -76,6 +76,7 @@ func (r *Rooms) Deliver(frames []*rooms.Frame) {
 		}
 		r.noteAudience(f)
 		r.Signals.Take(f, self)
+		r.takeRefused(f)
 	}
 	r.Hub.Deliver(frames)
 }
@@ -325,6 +326,7 @@ func (r *Rooms) takeJoin(from cluster.Boot, m rooms.Mail, options []byte) {
 // does not know yet that it is one no more.
 func (r *Rooms) takeFrame(from cluster.Boot, f *rooms.Frame) {
 	r.Signals.Take(f, r.node()) // whoever is the owner now: it was confirmed
+	r.takeRefused(f)
 	w := r.known(f.Room)
 	if w == nil {
 		if f.Epoch != 0 && len(f.Answers) == 0 && f.Tick > 0 { // the room takes somebody for present who is not

@@ -60,6 +60,8 @@ type Rooms struct {
 	stats  Stats
 	census *census
 
+	rosters *rosters
+
 	Signals Signals // of this node, that wait for their answers
 
 	mu sync.Mutex
@@ -101,7 +103,7 @@ const (
 func New(c Config) *Rooms {
 	r := &Rooms{
 		Config: c, desks: make(chan struct{}, maxDesks), ways: map[rooms.ID]*way{}, sought: map[*way]*search{},
-		audience: map[rooms.ID][]rooms.Node{}, census: newCensus(),
+		audience: map[rooms.ID][]rooms.Node{}, census: newCensus(), rosters: newRosters(),
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
@@ -113,6 +115,7 @@ func (r *Rooms) Serve(h *host.Host, l *Local, c *cluster.Cluster, link Link) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.work.Go(func() { r.scout(r.ctx) })
+	r.work.Go(func() { r.callMusters(r.ctx) })
 }
 
 // Close ends the requests under way and waits for them.

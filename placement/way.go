@@ -31,7 +31,8 @@ type way struct {
 	key  string
 	town *Rooms
 
-	again atomic.Bool // a roster is to be sent again soon
+	again  atomic.Bool // a roster is to be sent again soon
+	queued bool        // it waits for its muster; guarded by rosters.mu
 
 	at atomic.Pointer[end] // where mail goes just now
 
@@ -192,9 +193,8 @@ func (w *way) sync() {
 func (w *way) mustering(to *end) {
 	w.at.Store(to)
 	w.muster++
-	number := w.muster
 	w.mu.Unlock()
-	w.town.Hub.Muster(w.id, func(here []rooms.RosterEntry) { w.open(number, here) })
+	w.town.rosters.add(w)
 }
 
 // open sends the roster and everything that has waited for it. Only then mail goes straight again: it must not overtake any of that.
@@ -222,17 +222,9 @@ func (w *way) open(number uint64, here []rooms.RosterEntry) {
 	case errors.Is(err, rooms.ErrGone):
 		w.lost(&opened)
 	case err != nil: // part of it did not get through
-		if !w.again.Swap(true) {
-			time.AfterFunc(musterAgain, func() {
-				w.again.Store(false)
-				w.sync()
-			})
-		}
+		w.syncSoon()
 	}
 }
-
-// musterAgain is how long after a roster that did not get through the next one is sent.
-const musterAgain = 200 * time.Millisecond
 
 // lost notes that a way leads nowhere any more, if it still leads there, and looks for the room.
 func (w *way) lost(was *end) {

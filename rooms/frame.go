@@ -21,7 +21,7 @@ type Frame struct {
 	// slides, so that this changes. 0: the room has no rate, or the frame shows no tick.
 	Due time.Duration
 
-	Answers []Note // to signals
+	Answers []Note // to signals, and to rosters that were refused
 
 	// To lists the nodes that the frame is for: those of connected players, and of whoever gets an answer. In no order, without
 	// doubles; shared with other frames, so never to be changed.
@@ -72,6 +72,7 @@ const (
 	NoteOverflow                       // unacknowledged reliable messages passed the bound and were dropped: close the connection
 	NoteOverloaded                     // an input, a leave or a return was dropped: Request is the leave's
 	NoteSignal                         // a signal's answer: Code, Why, Result; Request is its ticket
+	NoteRoster                         // a node's roster was dropped as the mailbox is full: to be sent anew, among Frame.Answers
 )
 
 // Note answers a request of a session or tells it of a change of its seat.

@@ -186,6 +186,14 @@ func RefusedJoin(m *Mail, code, why string) *Frame {
 	return f
 }
 
+// answerTo makes a frame that answers a node.
+func answerTo(m *Mail, n Note) *Frame {
+	f := newFrame()
+	f.Room, f.Answers = m.Room, append(f.Answers, n)
+	f.sendTo(m.Node)
+	return f
+}
+
 // Refusal makes the frame that answers mail which Take refused, or nil if it needs no answer.
 func Refusal(m *Mail, err error) *Frame {
 	n := Note{Node: m.Node, Session: m.Session, Gen: m.Gen, Request: m.Number, Seat: m.Seat}
@@ -209,10 +217,9 @@ func Refusal(m *Mail, err error) *Frame {
 		if !gone {
 			n.Code, n.Why = netcode.CodeOverloaded, "the room takes nothing just now"
 		}
-		f := newFrame()
-		f.Room, f.Answers = m.Room, append(f.Answers, n)
-		f.sendTo(m.Node)
-		return f
+		return answerTo(m, n)
+	case m.Type == MailRoster && !gone:
+		return answerTo(m, Note{Type: NoteRoster, Node: m.Node})
 	default:
 		return nil
 	}

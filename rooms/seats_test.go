@@ -3,6 +3,7 @@ package rooms
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -163,6 +164,17 @@ func TestFullMailboxesAnswer(t *testing.T) {
 		if n := f.Seats[0].Notes[0]; n.Type != NoteOverloaded || n.Seat != 3 || n.Gen != 2 || n.Request != request {
 			t.Errorf("mail of type %d: %+v", m, n)
 		}
+	}
+}
+
+// A roster that is lost in silence leaves its node's players in front of a still picture.
+func TestAFullMailboxAsksForAnotherRoster(t *testing.T) {
+	f := Refusal(&Mail{Type: MailRoster, Room: "r", Node: 7}, ErrMailboxFull)
+	if f == nil || len(f.Answers) != 1 || f.Answers[0].Type != NoteRoster || f.Answers[0].Node != 7 || !slices.Contains(f.To, 7) {
+		t.Errorf("answered %+v", f)
+	}
+	if f := Refusal(&Mail{Type: MailRoster, Room: "r", Node: 7}, ErrGone); f != nil {
+		t.Errorf("of a room that is gone: %+v", f)
 	}
 }
 
