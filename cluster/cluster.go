@@ -285,14 +285,22 @@ func (c *Cluster) look() {
 	c.seen.Store(now)
 }
 
-// orderWithin bounds one order; a claim goes on until it is answered, as it may have been made (FAILOVER.md R4).
-const orderWithin = 2 * time.Second
+// What bounds an order: one about a room is a few round trips; a list of ten thousand rooms is some forty, of a store that may be slow. A
+// claim goes on until it is answered, as it may have been made (FAILOVER.md R4).
+const (
+	orderWithin = 2 * time.Second
+	listWithin  = 30 * time.Second
+)
 
 // carryOut does what the sweep wants, and tells it what became of it.
 func (c *Cluster) carryOut(ctx context.Context, o Order) {
 	a := Answer{Order: o}
 	if o.Type != OrderClaim {
-		bounded, cancel := context.WithTimeout(ctx, orderWithin)
+		within := orderWithin
+		if o.Type == OrderOwned {
+			within = listWithin
+		}
+		bounded, cancel := context.WithTimeout(ctx, within)
 		defer cancel()
 		ctx = bounded
 	}

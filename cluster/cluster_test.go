@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,12 +76,15 @@ type ground struct {
 	*testing.T
 	store   *memstore.Store
 	journal *memjournal.Journal
+
+	members   cluster.Members
+	directory cluster.Directory
 }
 
 func (g *ground) node(boot cluster.Boot) (*cluster.Cluster, *estate, func()) {
 	e := &estate{boot: boot, journal: g.journal, own: map[rooms.ID]cluster.Record{}}
 	c := cluster.New(cluster.Config{
-		Self: cluster.Member{Boot: boot, Kinds: []string{"k"}}, Members: g.store, Directory: g.store, Rooms: e,
+		Self: cluster.Member{Boot: boot, Kinds: []string{"k"}}, Members: g.members, Directory: g.directory, Rooms: e,
 	})
 	ctx, cancel := context.WithCancel(g.Context())
 	ended := make(chan error, 1)
@@ -107,7 +111,8 @@ func (g *ground) open(e *estate, id rooms.ID) {
 
 func onGround(t *testing.T, try func(g *ground)) {
 	synctest.Test(t, func(t *testing.T) {
-		try(&ground{t, memstore.New(), memjournal.New()})
+		store := memstore.New()
+		try(&ground{t, store, memjournal.New(), store, store})
 	})
 }
 
@@ -243,4 +248,89 @@ func TestRoomsOfABootThatNeverBeatAreFoundBySuspicion(t *testing.T) {
 			g.Error("not taken over")
 		}
 	})
+}
+
+// slowLists is a directory that takes its time for lists.
+type slowLists struct {
+	cluster.Directory
+	by time.Duration
+
+	mu    sync.Mutex
+	lists map[cluster.Boot][]time.Time
+}
+
+func (d *slowLists) Owned(ctx context.Context, b cluster.Boot) ([]cluster.Record, error) {
+	d.mu.Lock()
+	d.lists[b] = append(d.lists[b], time.Now())
+	d.mu.Unlock()
+	select {
+	case <-time.After(d.by):
+		return d.Directory.Owned(ctx, b)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (d *slowLists) of(b cluster.Boot) []time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.lists[b])
+}
+
+// A dead node may have had ten thousand rooms, and the store be slow: a list that is given up each time is never made.
+func TestAListThatTakesLongIsWaitedFor(t *testing.T) {
+	onGround(t, func(g *ground) {
+		lists := &slowLists{Directory: g.store, by: 8 * time.Second, lists: map[cluster.Boot][]time.Time{}}
+		g.directory = lists
+		_, ea, kill := g.node(1)
+		_, eb, stop := g.node(2)
+		defer stop()
+		time.Sleep(time.Second)
+		g.open(ea, "room")
+		kill()
+		time.Sleep(15 * time.Second)
+		if _, ok := eb.Epoch("room"); !ok {
+			g.Errorf("not taken over; the lists began at %v", lists.of(1))
+		}
+	})
+}
+
+// A node's own ten thousand rooms are a load on the store, and nothing is wrong with them nearly always. When something may be, it must
+// find out at once all the same.
+func TestANodeListsItsOwnRoomsNowAndThen(t *testing.T) {
+	onGround(t, func(g *ground) {
+		lists := &slowLists{Directory: g.store, lists: map[cluster.Boot][]time.Time{}}
+		g.directory = lists
+		var away atomic.Bool
+		g.members = dimMembers{g.store, &away}
+		_, ea, stop := g.node(1)
+		defer stop()
+		time.Sleep(5 * time.Second)
+		before := len(lists.of(1))
+		time.Sleep(time.Minute)
+		if n := len(lists.of(1)) - before; n < 5 || n > 7 {
+			g.Errorf("%d lists in a minute", n)
+		}
+		g.open(&estate{boot: 1, journal: g.journal, own: map[rooms.ID]cluster.Record{}}, "room") // its own, as the directory says
+		away.Store(true)
+		time.Sleep(3 * time.Second)
+		away.Store(false)
+		time.Sleep(time.Second)
+		if _, ok := ea.Epoch("room"); !ok {
+			g.Errorf("not found after an outage; lists at %v, now %v", lists.of(1), time.Now())
+		}
+	})
+}
+
+// dimMembers are out of sight at times.
+type dimMembers struct {
+	cluster.Members
+	away *atomic.Bool
+}
+
+func (m dimMembers) Beat(ctx context.Context, self cluster.Member) ([]cluster.Member, error) {
+	if m.away.Load() {
+		return nil, errors.New("no answer")
+	}
+	return m.Members.Beat(ctx, self)
 }

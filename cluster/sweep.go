@@ -41,11 +41,14 @@ type Sweep struct {
 	queue    byDue // those of them that no order is under way for
 	underway int   // the others
 	lists    map[Boot]*listing
+	blind    bool          // the store was out of sight since it was last asked what this node owns
+	since    time.Duration // see Watch.Since
 }
 
 // SweepConfig says how eager a sweep is. The zero value has the defaults.
 type SweepConfig struct {
-	Every   time.Duration // between two looks at what a dead node, or this one, owns; default 1 s
+	Every   time.Duration // between two looks at what a dead node owns; default 1 s
+	Own     time.Duration // between two looks at what this node owns, while all is well with that; default 10 s
 	Rank    time.Duration // how long each next heir waits for the ones before it; default 400 ms
 	AtATime int           // orders about single rooms under way at once; default 64
 }
@@ -109,6 +112,7 @@ const (
 type listing struct {
 	due    time.Duration
 	busy   bool
+	stale  bool          // what the list under way says is too old
 	wants  OrderType     // OrderOwned or, when nothing was left, OrderForget
 	deadAt time.Duration // when it was first found dead
 	over   bool          // it was taken off the members
@@ -120,8 +124,14 @@ type Own interface {
 	All() []Record
 }
 
+// hurry has a list made at a time at the latest.
+func (l *listing) hurry(at time.Duration) {
+	l.due, l.stale = min(l.due, at), l.stale || l.busy
+}
+
 const (
 	sweepEvery   = time.Second
+	sweepOwn     = 10 * time.Second       // ten thousand rooms cost the store 10,000 reads
 	sweepRank    = 400 * time.Millisecond // half a lease: by then the one before has claimed, or will not
 	sweepAtATime = 64
 	sweepRetry   = 100 * time.Millisecond // after an order that was not answered
@@ -132,6 +142,7 @@ const (
 // NewSweep makes the sweep of a node.
 func NewSweep(me Boot, c SweepConfig) *Sweep {
 	c.Every = cmp.Or(c.Every, sweepEvery)
+	c.Own = cmp.Or(c.Own, sweepOwn)
 	c.Rank = cmp.Or(c.Rank, sweepRank)
 	c.AtATime = cmp.Or(c.AtATime, sweepAtATime)
 	return &Sweep{me: me, config: c, pursuits: map[rooms.ID]*pursuit{}, lists: map[Boot]*listing{}}
@@ -140,6 +151,7 @@ func NewSweep(me Boot, c SweepConfig) *Sweep {
 // Advance gives what is to be done now, and when it wants to be called again at the latest.
 func (s *Sweep) Advance(now time.Duration, w *Watch, own Own) (orders []Order, wake time.Duration) {
 	if !w.Sighted() {
+		s.blind = true
 		return nil, now + sweepRetry
 	}
 	s.mark(now, w)
@@ -169,9 +181,14 @@ func (s *Sweep) Advance(now time.Duration, w *Watch, own Own) (orders []Order, w
 
 // mark notes whose rooms are to be listed: those of the dead, and this node's own.
 func (s *Sweep) mark(now time.Duration, w *Watch) {
-	if s.lists[s.me] == nil {
-		s.lists[s.me] = &listing{due: now + s.config.Every, wants: OrderOwned}
+	own := s.lists[s.me]
+	if own == nil {
+		own = &listing{due: now + s.config.Every, wants: OrderOwned}
+		s.lists[s.me] = own
+	} else if s.blind || s.since != w.Since() { // others may have taken this node for dead, or the store may have lost something
+		own.hurry(now)
 	}
+	s.blind, s.since = false, w.Since()
 	for _, b := range w.Dead() {
 		if s.lists[b] == nil {
 			s.lists[b] = &listing{due: now, wants: OrderOwned, deadAt: now}
@@ -227,6 +244,9 @@ func (s *Sweep) Take(a Answer, now time.Duration, w *Watch, own Own) {
 
 // step moves a room on by an answer.
 func (s *Sweep) step(p *pursuit, a Answer, w *Watch, own Own) {
+	if p.stage == stageRaise && p.record.Owner == s.me { // whoever lists this node just now may take the room for a stray
+		s.lists[s.me].hurry(p.due + s.config.Every)
+	}
 	switch {
 	case p.stage == stageAsk || p.stage == stageCheck:
 		s.judge(p, a, w, own)
@@ -296,7 +316,12 @@ func (s *Sweep) listed(a Answer, now time.Duration, w *Watch, own Own) {
 	l.due = now + s.config.Every
 	switch {
 	case a.Order.Boot == s.me:
-		s.compare(a.Records, now, own)
+		if well := s.compare(a.Records, now, own); well {
+			l.due = now + s.config.Own
+		}
+		if l.stale {
+			l.due, l.stale = now, false
+		}
 		return
 	case a.Order.Type == OrderForget:
 		l.wants, l.over = OrderOwned, true // it is a member until the next heartbeat
@@ -329,23 +354,29 @@ func (s *Sweep) turn(living []Member, r Record) time.Duration {
 	return time.Duration(rank) * s.config.Rank
 }
 
-// compare looks for rooms that the directory says this node has and it has not, and the other way round.
-func (s *Sweep) compare(listed []Record, now time.Duration, own Own) {
+// compare looks for rooms that the directory says this node has and it has not, and the other way round. It reports whether there are
+// none.
+func (s *Sweep) compare(listed []Record, now time.Duration, own Own) (well bool) {
+	well = true
 	known := make(map[rooms.ID]rooms.Epoch, len(listed))
 	for _, r := range listed {
 		known[r.Room] = r.Epoch
 		if _, have := own.Epoch(r.Room); !have {
+			well = false
 			s.pursue(r, stageAsk, now, now)
 		}
 	}
 	for _, r := range own.All() {
 		switch epoch, ok := known[r.Room]; {
 		case !ok: // its journal may be lost, too: then entering it is not enough
+			well = false
 			s.pursue(r, stageCheck, now, now)
 		case epoch < r.Epoch:
+			well = false
 			s.pursue(r, stageRaise, now, now)
 		}
 	}
+	return well
 }
 
 func (s *Sweep) pursue(r Record, at stage, due, now time.Duration) {

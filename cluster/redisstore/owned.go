@@ -1,9 +1,9 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"strconv"
 
@@ -36,45 +36,58 @@ func (s *Store) list(ctx context.Context, r cluster.Record) error {
 	return list.Run(ctx, s.client, []string{s.owned(r.Owner)}, string(r.Room), formatEpoch(r.Epoch)).Err()
 }
 
-// chunk is how many rooms are asked for in one round trip.
+// chunk is about how many rooms are asked for in one round trip: no command keeps the store from others for long.
 const chunk = 512
 
-// Owned implements cluster.Directory.
+// Owned implements cluster.Directory. A list that changes meanwhile is read as it was, or as it is.
 func (s *Store) Owned(ctx context.Context, b cluster.Boot) ([]cluster.Record, error) {
-	listed, err := s.client.HGetAll(ctx, s.owned(b)).Result()
-	if err != nil {
-		return nil, wrap("rooms of", b, err)
-	}
 	var owned []cluster.Record
-	for part := range slices.Chunk(slices.Sorted(maps.Keys(listed)), chunk) {
-		answers := make([]*redis.SliceCmd, len(part))
-		if _, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-			for i, id := range part {
-				answers[i] = p.HMGet(ctx, s.record(rooms.ID(id)), "o", "e", "k", "n")
-			}
-			return nil
-		}); err != nil {
+	for cursor := uint64(0); ; {
+		page, next, err := s.client.HScan(ctx, s.owned(b), cursor, "", chunk).Result()
+		if err != nil {
 			return nil, wrap("rooms of", b, err)
 		}
-		var strays []any // the epoch that a record was seen to have, and the room
-		for i, id := range part {
-			r, err := parseRecord(rooms.ID(id), answers[i].Val())
-			switch {
-			case errors.Is(err, cluster.ErrNoRecord):
-				owned = append(owned, cluster.Record{Room: rooms.ID(id), Owner: b, Epoch: parseEpoch(listed[id])}) // it was being entered, or removed
-			case err != nil:
+		for part := range slices.Chunk(page, 2*chunk) { // rooms and epochs in turns
+			if owned, err = s.appendOwned(ctx, owned, b, part); err != nil {
 				return nil, err
-			case r.Owner == b:
-				owned = append(owned, r)
-			default:
-				strays = append(strays, formatEpoch(r.Epoch), id)
 			}
 		}
-		if err := s.dropStrays(ctx, b, strays); err != nil {
-			return nil, err
+		if cursor = next; cursor == 0 {
+			break
 		}
 	}
-	return owned, nil
+	byRoom := func(a, b cluster.Record) int { return cmp.Compare(a.Room, b.Room) }
+	slices.SortFunc(owned, byRoom)
+	return slices.CompactFunc(owned, func(a, b cluster.Record) bool { return byRoom(a, b) == 0 }), nil // a list that grows gives some twice
+}
+
+// appendOwned appends the records of those rooms that are a boot's. listed has a room, its epoch there, the next room, and so on.
+func (s *Store) appendOwned(ctx context.Context, owned []cluster.Record, b cluster.Boot, listed []string) ([]cluster.Record, error) {
+	answers := make([]*redis.SliceCmd, len(listed)/2)
+	if _, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i := range answers {
+			answers[i] = p.HMGet(ctx, s.record(rooms.ID(listed[2*i])), "o", "e", "k", "n")
+		}
+		return nil
+	}); err != nil {
+		return nil, wrap("rooms of", b, err)
+	}
+	var strays []any // the epoch that a record was seen to have, and the room
+	for i := range answers {
+		id := listed[2*i]
+		r, err := parseRecord(rooms.ID(id), answers[i].Val())
+		switch {
+		case errors.Is(err, cluster.ErrNoRecord): // it was being entered, or removed
+			owned = append(owned, cluster.Record{Room: rooms.ID(id), Owner: b, Epoch: parseEpoch(listed[2*i+1])})
+		case err != nil:
+			return nil, err
+		case r.Owner == b:
+			owned = append(owned, r)
+		default:
+			strays = append(strays, formatEpoch(r.Epoch), id)
+		}
+	}
+	return owned, s.dropStrays(ctx, b, strays)
 }
 
 // parseEpoch reads an epoch of a list; 0: it is none.
