@@ -114,6 +114,7 @@ func (r *Rooms) Serve(h *host.Host, l *Local, c *cluster.Cluster, link Link) {
 	r.Host, r.Local, r.Cluster, r.Link = h, l, c, link
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.work.Go(func() { r.lookOut(r.ctx) })
 	r.work.Go(func() { r.scout(r.ctx) })
 	r.work.Go(func() { r.callMusters(r.ctx) })
 }

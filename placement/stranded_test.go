@@ -4,7 +4,9 @@ package placement
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -23,6 +25,8 @@ type odd struct {
 	members func(cluster.Members) cluster.Members
 	journal func(rooms.Journal) rooms.Journal
 	hub     func(Hub) Hub
+
+	directory func(cluster.Directory) cluster.Directory
 }
 
 // startOdd is start, for a node that is not like the others.
@@ -45,7 +49,11 @@ func (w *town) startOdd(o odd) *node {
 	if o.members != nil {
 		ms = o.members(ms)
 	}
-	n.Rooms = New(Config{Hub: hub, Directory: directory{w.store, n}, Tombs: w.journal, Log: slog.New(slog.DiscardHandler)})
+	var d cluster.Directory = directory{w.store, n}
+	if o.directory != nil {
+		d = o.directory(d)
+	}
+	n.Rooms = New(Config{Hub: hub, Directory: d, Tombs: w.journal, Log: slog.New(slog.DiscardHandler)})
 	var nonces atomic.Uint32
 	h, err := host.New(host.Config{
 		Kinds: o.kinds, Journal: j, Sink: n.Rooms, Ended: n.Rooms.Ended, Renew: n.Rooms.Renew, Shards: 2,
@@ -288,6 +296,46 @@ func TestAPlayerWhoGoesWhileHisRoomHasNoOwnerIsDropped(t *testing.T) {
 		defer owner.audienceMu.Unlock()
 		if to := owner.audience[bob.room.ID]; len(to) > 0 {
 			t.Errorf("nobody is here, and the room plays for %v", to)
+		}
+	})
+}
+
+// slowDirectory takes its time to find rooms.
+type slowDirectory struct {
+	cluster.Directory
+	by atomic.Int64
+}
+
+func (d *slowDirectory) Look(ctx context.Context, room rooms.ID) (cluster.Record, error) {
+	select {
+	case <-time.After(time.Duration(d.by.Load())):
+		return d.Directory.Look(ctx, room)
+	case <-ctx.Done():
+		return cluster.Record{}, ctx.Err()
+	}
+}
+
+// While a slow store is asked for many rooms, players of a dead node must be dropped all the same: their seats are others'.
+func TestADeathIsSeenWhileRoomsAreLookedFor(t *testing.T) {
+	inTown(t, 1, func(w *town) {
+		var slow *slowDirectory
+		n := w.startOdd(odd{directory: func(d cluster.Directory) cluster.Directory { slow = &slowDirectory{Directory: d}; return slow }})
+		time.Sleep(2 * time.Second)
+		ann := n.enter("ann", lobby)
+		bob := w.nodes[0].enter("bob", lobby)
+		playFor(time.Second, ann, bob)
+		slow.by.Store(int64(time.Minute))
+		for i := range 400 {
+			n.seek(n.way(cluster.Record{Room: rooms.ID(fmt.Sprintf("lost-%d", i))}, &w.kind))
+		}
+		playFor(time.Second, ann, bob)
+		w.nodes[0].kill()
+		playFor(3*time.Second, ann)
+		slow.by.Store(0)
+		n.audienceMu.Lock()
+		defer n.audienceMu.Unlock()
+		if to := n.audience[ann.room.ID]; slices.Contains(to, w.nodes[0].node()) {
+			t.Errorf("the room plays for %v, which are dead", to)
 		}
 	})
 }

@@ -99,8 +99,22 @@ const (
 	unknownFor = 4 * time.Second
 )
 
-// scout looks for rooms whose owner is not known, and after ways that lead to the dead, until ctx ends.
+// scout looks for rooms whose owner is not known, until ctx ends. A round may take a minute, if the store is slow.
 func (r *Rooms) scout(ctx context.Context) {
+	tick := time.NewTicker(scoutEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case now := <-tick.C:
+			r.lookFor(ctx, r.due(now))
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// lookOut looks after ways that lead to the dead, and after their players, until ctx ends. It asks nobody, and so never waits.
+func (r *Rooms) lookOut(ctx context.Context) {
 	tick := time.NewTicker(scoutEvery)
 	defer tick.Stop()
 	var seen *cluster.Sight
@@ -111,7 +125,6 @@ func (r *Rooms) scout(ctx context.Context) {
 				r.look(seen, sight, now)
 				seen = sight
 			}
-			r.lookFor(ctx, r.due(now))
 		case <-ctx.Done():
 			return
 		}
