@@ -14,6 +14,8 @@ type Record struct {
 	Key   string // "" if it has none
 	Owner Boot
 	Epoch rooms.Epoch // of that ownership; a record's epoch only grows
+
+	Notice string // what its owner last told of it, for listings: a rooms.Notice; "": nothing yet
 }
 
 // Errors of a Directory. Others mean that it could not be reached: nothing is known about the outcome.
@@ -51,6 +53,10 @@ type Directory interface {
 
 	// Owned lists what a boot owns.
 	Owned(ctx context.Context, b Boot) ([]Record, error)
+
+	// Tell writes what listings show of rooms, by their Notice, where their records name the given owner. What was told before, in any
+	// epoch, is replaced. The rest of the records stays as it is.
+	Tell(ctx context.Context, told []Record) error
 
 	// Remove takes a room that is no more off the directory, with its key, if its epoch is not newer than the given one.
 	Remove(ctx context.Context, r Record) error

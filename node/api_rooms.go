@@ -71,6 +71,11 @@ type place struct {
 	Node  string      `json:"node"` // "": its owner is dead, and it has no other yet
 	Boot  string      `json:"boot"`
 	Epoch rooms.Epoch `json:"epoch"`
+
+	Players  *int            `json:"players,omitempty"` // nil, as all that follows: not told yet
+	Seats    *int            `json:"seats,omitempty"`
+	Locked   *bool           `json:"locked,omitempty"`
+	Metadata json.RawMessage `json:"metadata,omitempty"` // nil also if there is none
 }
 
 // names gives the names of living nodes.
@@ -83,7 +88,14 @@ func (a *api) names() map[cluster.Boot]string {
 }
 
 func placeOf(r cluster.Record, names map[cluster.Boot]string) place {
-	return place{r.Room, r.Kind, r.Key, names[r.Owner], r.Owner.String(), r.Epoch}
+	p := place{ID: r.Room, Kind: r.Kind, Key: r.Key, Node: names[r.Owner], Boot: r.Owner.String(), Epoch: r.Epoch}
+	if n, err := rooms.DecodeNotice([]byte(r.Notice)); err == nil {
+		p.Players, p.Seats, p.Locked = &n.Taken, &n.Seats, &n.Locked
+		if len(n.Metadata) > 0 {
+			p.Metadata = toJSON(n.Metadata)
+		}
+	}
+	return p
 }
 
 func (a *api) listRooms(r *http.Request) (any, error) {

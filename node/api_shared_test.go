@@ -44,10 +44,11 @@ func TestAnyNodeAnswersForAll(t *testing.T) {
 	if welcome.Node != "one" {
 		t.Errorf("the welcome names the node %q", welcome.Node)
 	}
-	show := func(id, kind, key string, n *Node, epoch uint64) string {
-		return fmt.Sprintf(`{"id":"%s","kind":"%s","key":"%s","node":"%s","boot":"%s","epoch":%d}`, id, kind, key, n.name, n.boot, epoch)
+	show := func(id, kind, key string, n *Node, epoch uint64, players, seats int) string {
+		return fmt.Sprintf(`{"id":"%s","kind":"%s","key":"%s","node":"%s","boot":"%s","epoch":%d,"players":%d,"seats":%d,"locked":false}`,
+			id, kind, key, n.name, n.boot, epoch, players, seats)
 	}
-	inLobby, onStage := show(lobby.ID, "count", "lobby", one, lobby.Epoch), show(stage.ID, "stage", "", two, stage.Epoch)
+	inLobby, onStage := show(lobby.ID, "count", "lobby", one, lobby.Epoch, 2, 16), show(stage.ID, "stage", "", two, stage.Epoch, 1, 2)
 	for i, n := range []*Node{one, two} {
 		var nodes struct {
 			Nodes []struct {
@@ -65,8 +66,11 @@ func TestAnyNodeAnswersForAll(t *testing.T) {
 				t.Errorf("%s tells of %+v", n.name, m)
 			}
 		}
-		n.ask(t, asked{path: "/v1/rooms/" + lobby.ID}).is(t, 200, inLobby)
-		n.ask(t, asked{path: "/v1/rooms/" + stage.ID}).is(t, 200, onStage)
+		for _, r := range [][2]string{{lobby.ID, inLobby}, {stage.ID, onStage}} {
+			eventually(t, "the room is known, and who is there", func() bool {
+				return strings.TrimSpace(n.ask(t, asked{path: "/v1/rooms/" + r[0]}).body) == r[1]
+			})
+		}
 		n.ask(t, asked{path: "/v1/rooms?kind=count&key=lobby"}).is(t, 200, `{"next":"","rooms":[`+inLobby+`]}`)
 		eventually(t, "both rooms are listed", func() bool {
 			body := n.ask(t, asked{path: "/v1/rooms"}).body
@@ -92,6 +96,26 @@ func TestAnyNodeAnswersForAll(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 	}
+}
+
+// A player who looks for a game chooses by what lists show: whether there is place, and what is played there.
+func TestAnyNodeListsWhatRoomsTellOfThemselves(t *testing.T) {
+	one, two := pairOn(t, redistest.Start(t))
+	ann, _ := enter(t, one, "ann")
+	lobby := ann.sitIn("lobby")
+	shows := func(n *Node, want string) {
+		t.Helper()
+		eventually(t, n.name+" lists "+want, func() bool {
+			return strings.Contains(n.ask(t, asked{path: "/v1/rooms?kind=count"}).body, want)
+		})
+	}
+	shows(two, `"players":1,"seats":16,"locked":false}`)
+	two.ask(t, asked{method: "POST", path: "/v1/rooms/" + lobby.ID + "/signals", body: `{"name":"close","body":{"text":"dunes"}}`}).into(t, new(any))
+	for _, n := range []*Node{one, two} {
+		shows(n, `"players":1,"seats":16,"locked":true,"metadata":{"map":"dunes"}}`)
+	}
+	ann.say(&netcode.Leave{Request: 5, Room: lobby.Room})
+	shows(two, `"players":0,"seats":16,"locked":true,"metadata":{"map":"dunes"}}`)
 }
 
 // The Go client tells which node it came to.

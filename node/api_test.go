@@ -37,8 +37,8 @@ func TestOneNodeTellsWhatItHas(t *testing.T) {
 	c.say(&netcode.Join{Request: 2, Mode: netcode.JoinCreate, Kind: "stage"})
 	attic = expect[*netcode.Joined](c)
 	n.ask(t, asked{path: "/v1/nodes"}).is(t, 200, `{"nodes":[{"name":"solo","boot":"`+boot+`","rooms":2,"connections":1,"version":"`+version()+`","leaving":false,"self":true}]}`)
-	inLobby := fmt.Sprintf(`{"id":"%s","kind":"count","key":"lobby","node":"solo","boot":"%s","epoch":%d}`, lobby.ID, boot, lobby.Epoch)
-	inAttic := fmt.Sprintf(`{"id":"%s","kind":"stage","key":"","node":"solo","boot":"%s","epoch":%d}`, attic.ID, boot, attic.Epoch)
+	inLobby := fmt.Sprintf(`{"id":"%s","kind":"count","key":"lobby","node":"solo","boot":"%s","epoch":%d,"players":1,"seats":16,"locked":false}`, lobby.ID, boot, lobby.Epoch)
+	inAttic := fmt.Sprintf(`{"id":"%s","kind":"stage","key":"","node":"solo","boot":"%s","epoch":%d,"players":1,"seats":2,"locked":false}`, attic.ID, boot, attic.Epoch)
 	n.ask(t, asked{path: "/v1/rooms/" + lobby.ID}).is(t, 200, inLobby)
 	for query, want := range map[string]string{
 		"?kind=count": inLobby, "?kind=count&key=lobby": inLobby, "?kind=stage": inAttic, "?kind=stage&key=lobby": "", "?kind=nothing": "",

@@ -68,7 +68,7 @@ func (v *village) Members() []cluster.Member {
 }
 
 func (v *village) record(h *host.Handle) cluster.Record {
-	return cluster.Record{Room: h.ID, Kind: h.Kind.Name, Key: h.Key(), Owner: v.node.boot, Epoch: h.Epoch()}
+	return placement.RecordOf(h, v.node.boot)
 }
 
 // room finds a room, or tells of its end.

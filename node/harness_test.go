@@ -75,6 +75,10 @@ func (c *counter) heed(t *rooms.Tick[one], e rooms.Event[one]) {
 	case "add":
 		c.Count += said.N
 		t.Reply(e, map[string]any{"count": c.Count, "text": said.Text})
+	case "close":
+		t.Lock(true)
+		t.Describe(map[string]string{"map": said.Text})
+		t.Reply(e, nil)
 	case "refuse":
 		t.Reject(e, "not_now", "perhaps later")
 	case "end":

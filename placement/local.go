@@ -53,8 +53,15 @@ func (l *Local) All() []cluster.Record {
 	return all
 }
 
-func (l *Local) record(h *host.Handle) cluster.Record {
-	return cluster.Record{Room: h.ID, Kind: h.Kind.Name, Key: h.Key(), Owner: l.self, Epoch: h.Epoch()}
+func (l *Local) record(h *host.Handle) cluster.Record { return RecordOf(h, l.self) }
+
+// RecordOf gives the record of a node's room.
+func RecordOf(h *host.Handle, node cluster.Boot) cluster.Record {
+	r := cluster.Record{Room: h.ID, Kind: h.Kind.Name, Key: h.Key(), Owner: node, Epoch: h.Epoch()}
+	if n := h.Notice(); n != nil {
+		r.Notice = string(n.Append(nil))
+	}
+	return r
 }
 
 // Top implements cluster.Rooms.

@@ -116,6 +116,7 @@ func (r *Rooms) Serve(h *host.Host, l *Local, c *cluster.Cluster, link Link) {
 	defer r.mu.Unlock()
 	r.work.Go(func() { r.lookOut(r.ctx) })
 	r.work.Go(func() { r.scout(r.ctx) })
+	r.work.Go(func() { r.tellRooms(r.ctx) })
 	r.work.Go(func() { r.callMusters(r.ctx) })
 }
 

@@ -326,6 +326,7 @@ func (c *core) reseal(top EntryID, w *workspace) {
 // takeBack has everything that a frame was to show shown by the next one.
 func (c *core) takeBack(f *Frame) {
 	c.resendAll()
+	c.noticed = nil
 	c.signals = append(f.Answers, c.signals...)
 	if c.status == StatusNone {
 		c.status = f.Status

@@ -42,6 +42,7 @@ type core struct {
 	refusal Note // of the room's creation, by the game
 	status  Status
 	signals []Note
+	noticed *Notice // what listings were told last
 
 	commit
 	place

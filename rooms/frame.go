@@ -21,6 +21,8 @@ type Frame struct {
 	// slides, so that this changes. 0: the room has no rate, or the frame shows no tick.
 	Due time.Duration
 
+	Notice *Notice // what listings show from now on; nil: as before. It stays on the node
+
 	Answers []Note // to signals, and to rosters that were refused
 
 	// To lists the nodes that the frame is for: those of connected players, and of whoever gets an answer. In no order, without

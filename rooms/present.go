@@ -13,7 +13,7 @@ import (
 func (c *core) frame() *Frame {
 	f := newFrame()
 	f.Room, f.Epoch, f.Tick, f.Status = c.id, c.epoch, c.h.Tick, c.status
-	c.status = StatusNone
+	c.status, f.Notice = StatusNone, c.notice()
 	if c.kind.RateHz > 0 {
 		f.Due = c.due - c.kind.period() // the next tick is due at c.due
 	}

@@ -147,7 +147,7 @@ func (c *core) resume(s saved, gone func(Node) bool) error {
 	c.stored, c.unsaved, c.savedAt = false, false, c.h.Now
 	c.faultTick, c.refusal = max(c.faultTick, c.h.Tick), Note{}
 	c.list, c.signals, c.jobs = c.list[:0], c.signals[:0], c.jobs[:0]
-	c.wholeAt = c.h.Tick
+	c.wholeAt, c.noticed = c.h.Tick, nil
 	for id := range c.h.Jobs.All() {
 		c.jobs = append(c.jobs, id)
 	}

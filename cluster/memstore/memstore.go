@@ -217,6 +217,22 @@ func (s *Store) Owned(ctx context.Context, b cluster.Boot) ([]cluster.Record, er
 	return owned, nil
 }
 
+// Tell implements cluster.Directory.
+func (s *Store) Tell(ctx context.Context, told []cluster.Record) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range told {
+		if now, ok := s.records[r.Room]; ok && now.Owner == r.Owner {
+			now.Notice = r.Notice
+			s.records[r.Room] = now
+		}
+	}
+	return nil
+}
+
 // Remove implements cluster.Directory.
 func (s *Store) Remove(ctx context.Context, r cluster.Record) error {
 	if err := ctx.Err(); err != nil {

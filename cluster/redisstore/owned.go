@@ -66,7 +66,7 @@ func (s *Store) appendOwned(ctx context.Context, owned []cluster.Record, b clust
 	answers := make([]*redis.SliceCmd, len(listed)/2)
 	if _, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i := range answers {
-			answers[i] = p.HMGet(ctx, s.record(rooms.ID(listed[2*i])), "o", "e", "k", "n")
+			answers[i] = p.HMGet(ctx, s.record(rooms.ID(listed[2*i])), fields...)
 		}
 		return nil
 	}); err != nil {

@@ -1,7 +1,7 @@
 // Package redisstore keeps members and directory in Redis.
 //
 //	tk:members       hash: boot -> what it tells of itself
-//	tk:room:<id>     hash: o owner, e epoch, k kind, n key; w, if it was entered for want of a record: for which epoch
+//	tk:room:<id>     hash: o owner, e epoch, k kind, n key, l what listings show; w, if it was entered for want of a record: for which epoch
 //	tk:key:<kind>/<key>  "<owner> <room>": who has the key
 //	tk:own:<boot>    hash of rooms that may be this boot's: room -> the newest epoch in which it was to be; what its record says counts
 //
@@ -200,19 +200,22 @@ func (s *Store) settle(ctx context.Context, now cluster.Record, other string) er
 	return nil
 }
 
+// fields are those of a record.
+var fields = []string{"o", "e", "k", "n", "l"}
+
 // Look implements cluster.Directory.
 func (s *Store) Look(ctx context.Context, room rooms.ID) (cluster.Record, error) {
-	fields, err := s.client.HMGet(ctx, s.record(room), "o", "e", "k", "n").Result()
+	values, err := s.client.HMGet(ctx, s.record(room), fields...).Result()
 	if err != nil {
 		return cluster.Record{}, wrap("look for room", room, err)
 	}
-	return parseRecord(room, fields)
+	return parseRecord(room, values)
 }
 
-func parseRecord(room rooms.ID, fields []any) (cluster.Record, error) {
-	var text [4]string
-	for i := range min(len(fields), len(text)) {
-		text[i], _ = fields[i].(string)
+func parseRecord(room rooms.ID, values []any) (cluster.Record, error) {
+	var text [5]string
+	for i := range min(len(values), len(text)) {
+		text[i], _ = values[i].(string)
 	}
 	if text[0] == "" {
 		return cluster.Record{Room: room}, cluster.ErrNoRecord
@@ -222,7 +225,7 @@ func parseRecord(room rooms.ID, fields []any) (cluster.Record, error) {
 	if err := cmp.Or(err, err2); err != nil {
 		return cluster.Record{Room: room}, wrap("record of room", room, errors.Join(errCorrupt, err))
 	}
-	return cluster.Record{Room: room, Owner: owner, Epoch: rooms.Epoch(epoch), Kind: text[2], Key: text[3]}, nil
+	return cluster.Record{Room: room, Owner: owner, Epoch: rooms.Epoch(epoch), Kind: text[2], Key: text[3], Notice: text[4]}, nil
 }
 
 // Find implements cluster.Directory.
@@ -243,6 +246,27 @@ func (s *Store) Find(ctx context.Context, kind, key string) (cluster.Record, err
 		return r, nil
 	}
 	return now, err
+}
+
+// tell is sent as it is (EVAL): it is part of pipelines. ARGV: the owner, what listings show.
+const tell = `
+if redis.call('HGET', KEYS[1], 'o') == ARGV[1] then redis.call('HSET', KEYS[1], 'l', ARGV[2]) end
+return 1
+`
+
+// Tell implements cluster.Directory.
+func (s *Store) Tell(ctx context.Context, told []cluster.Record) error {
+	for part := range slices.Chunk(told, chunk) {
+		if _, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for _, r := range part {
+				p.Eval(ctx, tell, []string{s.record(r.Room)}, r.Owner.String(), r.Notice)
+			}
+			return nil
+		}); err != nil {
+			return fmt.Errorf("tell of %d rooms: %w", len(part), err)
+		}
+	}
+	return nil
 }
 
 // remove takes a record away unless it is newer than the given epoch, and tells so.

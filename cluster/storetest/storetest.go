@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(testing.TB) Store) {
 		{"WhatARaiseEnteredMayBeEnteredAgain", entersRaised},
 		{"ALostKeyGoesToWhoComesFirst", entersWithoutKey},
 		{"AllOfManyRoomsAreListed", lists},
+		{"OnlyTheOwnerTellsOfARoom", tells},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.try(&suite{T: t, s: open(t)}) })
 	}
@@ -256,4 +257,38 @@ func lists(s *suite) {
 		}
 	}
 	s.owns(1, want...)
+}
+
+// What a former owner tells of a room is old; and a room that is no more must not come back as half a record.
+func tells(s *suite) {
+	r := cluster.Record{Room: "r", Kind: "arena", Key: "k", Owner: 1, Epoch: 1}
+	_, err := s.s.Register(s.Context(), r)
+	s.must(err)
+	by := func(b cluster.Boot, notice string) {
+		s.must(s.s.Tell(s.Context(), []cluster.Record{{Room: "none", Owner: b, Notice: notice}, {Room: "r", Owner: b, Notice: notice}}))
+	}
+	shows := func(want string) {
+		s.Helper()
+		found, err := s.s.Find(s.Context(), "arena", "k")
+		s.must(err)
+		owned, err := s.s.Owned(s.Context(), found.Owner)
+		s.must(err)
+		if now := s.look("r"); now.Notice != want || found.Notice != want || len(owned) != 1 || owned[0].Notice != want || now.Key != "k" {
+			s.Fatalf("%+v, %+v, %+v, want %q", now, found, owned, want)
+		}
+	}
+	shows("")
+	by(1, "one")
+	by(2, "two")
+	shows("one")
+	_, err = s.s.Raise(s.Context(), cluster.Record{Room: "r", Kind: "arena", Owner: 2, Epoch: 2})
+	s.must(err)
+	shows("one")
+	by(1, "late")
+	shows("one")
+	by(2, "two")
+	shows("two")
+	if _, err := s.s.Look(s.Context(), "none"); !errors.Is(err, cluster.ErrNoRecord) {
+		s.Fatal(err)
+	}
 }

@@ -110,6 +110,7 @@ type Handle struct {
 	host   *Host
 	runner *runner
 	epoch  atomic.Uint64
+	notice atomic.Pointer[rooms.Notice]
 	gone   chan struct{} // of a room that is being resumed: closed when it is removed
 	key    string        // guarded by host.mu
 }
@@ -330,6 +331,9 @@ func (r *Handle) Post(m *rooms.Mail) error {
 
 // Epoch is the newest ownership of the room by this host.
 func (r *Handle) Epoch() rooms.Epoch { return rooms.Epoch(r.epoch.Load()) }
+
+// Notice is what listings show of the room, or nil before its first frame. It must not be changed.
+func (r *Handle) Notice() *rooms.Notice { return r.notice.Load() }
 
 // Refuse makes the host take no new rooms.
 func (h *Host) Refuse() {

@@ -284,6 +284,14 @@ func (r *runner) moved(id rooms.ID) bool {
 // carryOut does what the shard asks for.
 func (r *runner) carryOut() {
 	out := &r.shard.Out
+	for _, f := range out.Frames {
+		if f.Notice == nil {
+			continue
+		}
+		if h, ok := r.host.Room(f.Room); ok {
+			h.notice.Store(f.Notice)
+		}
+	}
 	if len(out.Frames) > 0 {
 		r.host.config.Sink.Deliver(out.Frames)
 	}
