@@ -43,6 +43,7 @@ type Sweep struct {
 	lists    map[Boot]*listing
 	blind    bool          // the store was out of sight since it was last asked what this node owns
 	since    time.Duration // see Watch.Since
+	lost     time.Duration // see Watch.Lost
 }
 
 // SweepConfig says how eager a sweep is. The zero value has the defaults.
@@ -185,10 +186,10 @@ func (s *Sweep) mark(now time.Duration, w *Watch) {
 	if own == nil {
 		own = &listing{due: now + s.config.Every, wants: OrderOwned}
 		s.lists[s.me] = own
-	} else if s.blind || s.since != w.Since() { // others may have taken this node for dead, or the store may have lost something
+	} else if s.blind || s.since != w.Since() || s.lost != w.Lost() { // others may have taken this node for dead, or the store may have lost something
 		own.hurry(now)
 	}
-	s.blind, s.since = false, w.Since()
+	s.blind, s.since, s.lost = false, w.Since(), w.Lost()
 	for _, b := range w.Dead() {
 		if s.lists[b] == nil {
 			s.lists[b] = &listing{due: now, wants: OrderOwned, deadAt: now}

@@ -25,6 +25,7 @@ type Watch struct {
 	good    time.Duration // when the present run of answered reads began
 	last    time.Duration // when the newest answered read was sent
 	away    time.Duration // when this node was last back from so long an absence that others may have taken it for dead
+	lost    time.Duration // when the newest read was sent in which living members were missing
 	started bool
 	failed  bool // the newest read was not answered
 }
@@ -54,7 +55,9 @@ func NewWatch(me Boot, lease time.Duration) *Watch {
 
 // Take takes an answered read of all members: sent and answered are when, by this node's clock.
 func (w *Watch) Take(members []Member, sent, answered time.Duration) {
-	members = append(members, w.missing(members)...)
+	if missing := w.missing(members); len(missing) > 0 {
+		members, w.lost = append(members, missing...), sent
+	}
 	// What was read is as old as sent; what happened between the read before it and this one is seen only if they are close.
 	if blind := w.failed || !w.started || answered-w.last > w.lease/2; blind {
 		if !w.started || answered-w.last >= w.lease {
@@ -167,6 +170,9 @@ func (w *Watch) Beats(b Boot) bool {
 
 // Since is when this node was last back from an absence of a lease or more, or when it began: others may have taken it for dead then.
 func (w *Watch) Since() time.Duration { return w.away }
+
+// Lost is when the store was last seen to have lost members that live, and who knows what else; 0: never.
+func (w *Watch) Lost() time.Duration { return w.lost }
 
 // Sighted reports whether the newest read of the members was answered: else this node is cut off from the store.
 func (w *Watch) Sighted() bool { return w.started && !w.failed }
