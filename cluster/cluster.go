@@ -157,7 +157,7 @@ func (c *Cluster) Leave() { c.leaving.Store(true) }
 func (c *Cluster) Farewell(ctx context.Context) error {
 	self := c.config.Self
 	self.Beat, self.Leaving, self.Left = 1<<62, true, true // no beat that is still under way comes later
-	_, err := c.config.Members.Beat(ctx, self)
+	_, _, err := c.config.Members.Beat(ctx, self)
 	return err
 }
 
@@ -239,14 +239,15 @@ func (c *Cluster) beat(ctx context.Context) {
 		self.Leaving = c.leaving.Load()
 		sent := c.now()
 		beat, cancel := context.WithTimeout(ctx, c.config.Lease/2) // what takes longer proves nothing
-		members, err := c.config.Members.Beat(beat, self)
+		members, knew, err := c.config.Members.Beat(beat, self)
 		cancel()
 		answered := c.now()
 		c.stats.Beats.Add(1)
 		if err != nil && ctx.Err() == nil {
 			c.stats.BeatsFailed.Add(1)
 		}
-		c.do(func() { c.beaten(members, err, sent, answered) })
+		forgotten := !knew && self.Beat > 1
+		c.do(func() { c.beaten(members, forgotten, err, sent, answered) })
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -256,7 +257,7 @@ func (c *Cluster) beat(ctx context.Context) {
 }
 
 // beaten takes what a heartbeat brought.
-func (c *Cluster) beaten(members []Member, err error, sent, answered time.Duration) {
+func (c *Cluster) beaten(members []Member, forgotten bool, err error, sent, answered time.Duration) {
 	before := c.seen.Load()
 	if err != nil {
 		if before.Sighted {
@@ -265,6 +266,9 @@ func (c *Cluster) beaten(members []Member, err error, sent, answered time.Durati
 		c.watch.Failed()
 		c.seen.Store(&Sight{Living: before.Living, Dead: before.Dead, Since: before.Since})
 		return
+	}
+	if forgotten {
+		c.watch.Forgotten(sent)
 	}
 	c.watch.Take(members, sent, answered)
 	c.look()

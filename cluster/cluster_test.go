@@ -328,9 +328,9 @@ type dimMembers struct {
 	away *atomic.Bool
 }
 
-func (m dimMembers) Beat(ctx context.Context, self cluster.Member) ([]cluster.Member, error) {
+func (m dimMembers) Beat(ctx context.Context, self cluster.Member) (all []cluster.Member, knew bool, err error) {
 	if m.away.Load() {
-		return nil, errors.New("no answer")
+		return nil, false, errors.New("no answer")
 	}
 	return m.Members.Beat(ctx, self)
 }

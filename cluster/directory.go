@@ -64,8 +64,9 @@ type Directory interface {
 
 // Members keeps the nodes' heartbeats. All methods may be called from any goroutine.
 type Members interface {
-	// Beat writes what a node tells of itself, and reads what all do.
-	Beat(ctx context.Context, m Member) ([]Member, error)
+	// Beat writes what a node tells of itself, and reads what all do. knew says that the node was a member before: if not, and it has
+	// beaten before, somebody took it for dead, or the store has lost it.
+	Beat(ctx context.Context, m Member) (all []Member, knew bool, err error)
 	// Leave takes a boot off the members: it is dead, and owns nothing any more. What it tells later is a new beginning.
 	Leave(ctx context.Context, b Boot) error
 }

@@ -227,8 +227,11 @@ func (n *node) beat() {
 	n.beats++
 	m := cluster.Member{Boot: n.boot, Beat: n.beats, Kinds: []string{"sim"}, Rooms: len(n.own), Leaving: n.leaving}
 	n.call(func() func() {
-		members, _ := w.store.Beat(context.Background(), m)
+		members, knew, _ := w.store.Beat(context.Background(), m)
 		return func() {
+			if !knew && m.Beat > 1 {
+				n.watch.Forgotten(sent)
+			}
 			n.watch.Take(members, sent, w.now)
 			n.turn()
 		}

@@ -25,7 +25,7 @@ type Watch struct {
 	good    time.Duration // when the present run of answered reads began
 	last    time.Duration // when the newest answered read was sent
 	away    time.Duration // when this node was last back from so long an absence that others may have taken it for dead
-	lost    time.Duration // when the newest read was sent in which living members were missing
+	lost    time.Duration // see Lost
 	started bool
 	failed  bool // the newest read was not answered
 }
@@ -56,7 +56,8 @@ func NewWatch(me Boot, lease time.Duration) *Watch {
 // Take takes an answered read of all members: sent and answered are when, by this node's clock.
 func (w *Watch) Take(members []Member, sent, answered time.Duration) {
 	if missing := w.missing(members); len(missing) > 0 {
-		members, w.lost = append(members, missing...), sent
+		members = append(members, missing...)
+		w.Forgotten(sent)
 	}
 	// What was read is as old as sent; what happened between the read before it and this one is seen only if they are close.
 	if blind := w.failed || !w.started || answered-w.last > w.lease/2; blind {
@@ -171,7 +172,10 @@ func (w *Watch) Beats(b Boot) bool {
 // Since is when this node was last back from an absence of a lease or more, or when it began: others may have taken it for dead then.
 func (w *Watch) Since() time.Duration { return w.away }
 
-// Lost is when the store was last seen to have lost members that live, and who knows what else; 0: never.
+// Forgotten notes that a read or beat that was sent then has shown that the store had lost a living member, and who knows what else.
+func (w *Watch) Forgotten(sent time.Duration) { w.lost = sent }
+
+// Lost is when that was last seen; 0: never.
 func (w *Watch) Lost() time.Duration { return w.lost }
 
 // Sighted reports whether the newest read of the members was answered: else this node is cut off from the store.

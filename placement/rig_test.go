@@ -206,9 +206,9 @@ func (j journal) Top(ctx context.Context, id rooms.ID) (rooms.Top, error) {
 	return j.Journal.Top(ctx, id)
 }
 
-func (m members) Beat(ctx context.Context, self cluster.Member) ([]cluster.Member, error) {
+func (m members) Beat(ctx context.Context, self cluster.Member) (all []cluster.Member, knew bool, err error) {
 	if m.n.dark.Load() {
-		return nil, errDark
+		return nil, false, errDark
 	}
 	return m.Store.Beat(ctx, self)
 }

@@ -105,7 +105,7 @@ type slowMembers struct {
 	by atomic.Int64
 }
 
-func (m *slowMembers) Beat(ctx context.Context, self cluster.Member) ([]cluster.Member, error) {
+func (m *slowMembers) Beat(ctx context.Context, self cluster.Member) (all []cluster.Member, knew bool, err error) {
 	time.Sleep(time.Duration(m.by.Load()))
 	return m.Members.Beat(ctx, self)
 }

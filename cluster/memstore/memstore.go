@@ -51,14 +51,15 @@ func (s *Store) Clear() {
 }
 
 // Beat implements cluster.Members.
-func (s *Store) Beat(ctx context.Context, m cluster.Member) ([]cluster.Member, error) {
+func (s *Store) Beat(ctx context.Context, m cluster.Member) (all []cluster.Member, knew bool, err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	_, knew = s.members[m.Boot]
 	s.members[m.Boot] = m
-	return slices.SortedFunc(maps.Values(s.members), func(a, b cluster.Member) int { return cmp.Compare(a.Boot, b.Boot) }), nil
+	return slices.SortedFunc(maps.Values(s.members), func(a, b cluster.Member) int { return cmp.Compare(a.Boot, b.Boot) }), knew, nil
 }
 
 // Leave implements cluster.Members.

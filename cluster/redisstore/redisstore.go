@@ -56,21 +56,22 @@ func wrap(what string, subject any, err error) error {
 }
 
 // Beat implements cluster.Members.
-func (s *Store) Beat(ctx context.Context, m cluster.Member) ([]cluster.Member, error) {
+func (s *Store) Beat(ctx context.Context, m cluster.Member) (members []cluster.Member, knew bool, err error) {
 	told, err := codec.Append(nil, &m)
 	if err != nil {
-		return nil, wrap("encode member", m.Boot, err)
+		return nil, false, wrap("encode member", m.Boot, err)
 	}
+	var added *redis.IntCmd
 	var all *redis.MapStringStringCmd
 	_, err = s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-		p.HSet(ctx, s.members(), m.Boot.String(), told)
+		added = p.HSet(ctx, s.members(), m.Boot.String(), told)
 		all = p.HGetAll(ctx, s.members())
 		return nil
 	})
 	if err != nil {
-		return nil, wrap("heartbeat of", m.Boot, err)
+		return nil, false, wrap("heartbeat of", m.Boot, err)
 	}
-	members := make([]cluster.Member, 0, len(all.Val()))
+	members = make([]cluster.Member, 0, len(all.Val()))
 	for boot, told := range all.Val() {
 		var m cluster.Member
 		if b, err := cluster.ParseBoot(boot); err != nil || codec.Decode([]byte(told), &m) != nil || m.Boot != b {
@@ -79,7 +80,7 @@ func (s *Store) Beat(ctx context.Context, m cluster.Member) ([]cluster.Member, e
 		members = append(members, m)
 	}
 	slices.SortFunc(members, func(a, b cluster.Member) int { return cmp.Compare(a.Boot, b.Boot) })
-	return members, nil
+	return members, added.Val() == 0, nil
 }
 
 // Leave implements cluster.Members.

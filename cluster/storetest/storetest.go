@@ -80,17 +80,23 @@ func (s *suite) owns(b cluster.Boot, want ...rooms.ID) {
 func beats(s *suite) {
 	a := cluster.Member{Boot: 1, Name: "a", Beat: 1, Kinds: []string{"arena"}, Peer: "127.0.0.1:1", Rooms: 3, Version: "v"}
 	b := cluster.Member{Boot: 2, Name: "b", Beat: 9, Leaving: true}
-	_, err := s.s.Beat(s.Context(), a)
+	_, knew, err := s.s.Beat(s.Context(), a)
 	s.must(err)
-	all, err := s.s.Beat(s.Context(), b)
+	if knew {
+		s.Error("the store knew a node that it had never heard of")
+	}
+	all, _, err := s.s.Beat(s.Context(), b)
 	s.must(err)
 	if len(all) != 2 || all[0].Boot != 1 || all[0].Name != "a" || !all[0].Runs("arena") || all[0].Peer != a.Peer || all[0].Rooms != 3 || !all[1].Leaving {
 		s.Fatalf("members %+v", all)
 	}
 	s.must(s.s.Leave(s.Context(), 1))
 	b.Beat++
-	all, err = s.s.Beat(s.Context(), b)
+	all, knew, err = s.s.Beat(s.Context(), b)
 	s.must(err)
+	if !knew {
+		s.Error("the store did not know a member")
+	}
 	if len(all) != 1 || all[0].Beat != 10 {
 		s.Fatalf("after one left: %+v", all)
 	}
