@@ -9,13 +9,6 @@ import (
 	"tickover.dev/rooms"
 )
 
-// socket is what a connection is written to. *engine.Conn is one.
-type socket interface {
-	Append(p []byte) // part of the one message that leaves at the end of the loop's turn
-	Close(code uint16, reason string)
-	Backlog() int // bytes
-}
-
 // conn is one connection. Only its loop touches it.
 //
 //	      hello             authenticated           hung up, or the socket is gone
@@ -24,7 +17,7 @@ type socket interface {
 //	  └── hello with a session's secret ──────┘
 type conn struct {
 	loop   *Loop
-	socket socket
+	socket Socket
 	state  connState
 
 	id     string // the session's

@@ -53,7 +53,7 @@ type Loop struct {
 // Open implements engine.Handler.
 func (l *Loop) Open(c *engine.Conn) { c.Data = l.open(c) }
 
-func (l *Loop) open(s socket) *conn {
+func (l *Loop) open(s Socket) *conn {
 	k := &conn{loop: l, socket: s, helloBy: l.hub.now().Add(l.hub.config.HelloTimeout)}
 	k.allowance = allowance{messages: l.hub.config.MessageBurst, parts: partsBurst, refilledMs: l.hub.nowMs()}
 	l.conns[k] = struct{}{}
