@@ -333,7 +333,7 @@ func (c *core) takeSignal(p pend) {
 func (c *core) settle() {
 	for i, p := range c.list {
 		if p.Type == Joined && !p.Bot && c.h.Seats.Get(p.Seat) != nil && !c.refused[i] {
-			c.noteSeated(NoteJoined, p.Seat, p.Gen, p.Number)
+			c.noteSeated(p)
 		}
 	}
 	if c.refusal.Code == "" {
@@ -349,11 +349,15 @@ func (c *core) settle() {
 	}
 }
 
-// noteSeated tells a session that it has its seat, and has a whole state sent to it.
-func (c *core) noteSeated(t NoteType, seat Seat, gen, request uint64) {
-	s := c.h.Seats.Get(seat)
-	c.note(Note{Type: t, Node: s.Node, Session: s.Who.Session, Gen: gen, Request: request, Seat: seat, Resumed: true, Reliable: s.Acked, Applied: s.Applied})
-	o := c.out(seat)
+// noteSeated tells a session that a join of its has its seat, and has a whole state sent to it. The node that asked is told, although the
+// session may be at another one since.
+func (c *core) noteSeated(p pend) {
+	s := c.h.Seats.Get(p.Seat)
+	c.note(Note{
+		Type: NoteJoined, Node: p.Node, Session: p.Session, Gen: p.Gen, Request: p.Number, Seat: p.Seat, Resumed: true,
+		Reliable: s.Acked, Applied: s.Applied,
+	})
+	o := c.out(p.Seat)
 	o.whole, o.ring.shown = true, s.Acked
 }
 

@@ -47,7 +47,7 @@ func (c *core) rejoin(seat Seat, p pend) {
 	c.occupy(seat, s, p)
 	s.Request = max(s.Request, p.Number)
 	c.out(seat).ring.shown = s.Acked
-	c.noteSeated(NoteJoined, seat, p.Gen, p.Number)
+	c.noteSeated(p)
 	if s.Lost { // this may be a late copy: only a return tells what its client has seen
 		c.note(Note{Type: NoteOverflow, Node: s.Node, Session: s.Who.Session, Gen: s.Gen, Seat: seat})
 	}

@@ -444,3 +444,22 @@ func TestTooManyTimersPanic(t *testing.T) {
 		t.Errorf("%d timers, asked %v", c.h.Timers.Len(), r.asks)
 	}
 }
+
+// A session that goes to another node while its join waits must not take the answer there: the node that asked waits for it, with a place
+// and a replica kept, until the end of its days.
+func TestAJoinIsAnsweredWhereItWasAsked(t *testing.T) {
+	r := newRig(t)
+	r.create(Config{RateHz: 20})
+	r.mail(Mail{Type: MailJoin, Session: "ann", Gen: 1, Run: 1, Number: 1, Node: 6})
+	r.mail(Mail{Type: MailJoin, Session: "ann", Gen: 2, Run: 1, Number: 1, Node: 7})
+	r.step()
+	told := map[Node]uint64{}
+	for _, n := range r.notes {
+		if n.Type == NoteJoined {
+			told[n.Node] = n.Gen
+		}
+	}
+	if told[6] != 1 || told[7] != 2 {
+		t.Errorf("told of generation %v, by node; want 1 at node 6 and 2 at node 7", told)
+	}
+}
