@@ -89,7 +89,9 @@ func (h *Host) Claim(ctx context.Context, id rooms.ID, seen rooms.Epoch, gone fu
 	defer slow.Stop()
 	nonce := h.config.Nonce()
 	epoch, entries, err := h.claim(ctx, id, seen, nonce)
-	if err == nil {
+	if t, over := h.Tomb(id); over && err == nil {
+		err = h.buryAgain(ctx, id, epoch, t)
+	} else if err == nil {
 		err = h.adopt(ctx, id, epoch, nonce, entries, gone)
 	}
 	if errors.Is(err, rooms.ErrCorrupt) || err != nil && isFault(err) && failedClaims(entries) >= maxFailedClaims {
@@ -99,6 +101,16 @@ func (h *Host) Claim(ctx context.Context, id rooms.ID, seen rooms.Epoch, gone fu
 		return 0, fmt.Errorf("resume room %s: %w", id, err)
 	}
 	return epoch, nil
+}
+
+// buryAgain buries a room whose end is known here, and was not in its journal when it was claimed: nobody had answered, or the store has
+// lost it. Players were told of that end, so it stands.
+func (h *Host) buryAgain(ctx context.Context, id rooms.ID, epoch rooms.Epoch, t Tomb) error {
+	err := h.buryIn(ctx, rooms.Ended{Room: id, Epoch: epoch, Why: t.Why, Code: t.Code, Result: t.Result})
+	if err == nil {
+		err = rooms.ErrGone
+	}
+	return err
 }
 
 func (h *Host) isStopping() bool {

@@ -263,7 +263,7 @@ func (r *runner) refuse(m *rooms.Mail, err error) {
 		return // it is asked for again where the room is
 	}
 	if f := rooms.Refusal(m, err); f != nil {
-		if tomb, ok := r.host.Tomb(m.Room); ok && errors.Is(err, rooms.ErrGone) {
+		if tomb, ok := r.tomb(m.Room); ok && errors.Is(err, rooms.ErrGone) {
 			tomb.inscribe(f)
 		}
 		r.shard.Out.Frames = append(r.shard.Out.Frames, f)
@@ -272,13 +272,29 @@ func (r *runner) refuse(m *rooms.Mail, err error) {
 
 // moved reports whether a room that is not on the shard goes on elsewhere, as far as is known here.
 func (r *runner) moved(id rooms.ID) bool {
-	for _, e := range r.shard.Out.Ended {
-		if e.Room == id {
-			return e.Kept
-		}
+	if e, ok := r.justEnded(id); ok {
+		return e.Kept
 	}
 	_, over := r.host.Tomb(id)
 	return !over
+}
+
+// tomb tells of a room that is over, also if it is so since this round.
+func (r *runner) tomb(id rooms.ID) (Tomb, bool) {
+	if e, ok := r.justEnded(id); ok {
+		return Tomb{Why: e.Why, Code: e.Code, Result: e.Result}, true
+	}
+	return r.host.Tomb(id)
+}
+
+// justEnded gives the end of a room that is to be carried out at the end of this round.
+func (r *runner) justEnded(id rooms.ID) (rooms.Ended, bool) {
+	for _, e := range r.shard.Out.Ended {
+		if e.Room == id {
+			return e, true
+		}
+	}
+	return rooms.Ended{}, false
 }
 
 // carryOut does what the shard asks for.

@@ -103,9 +103,7 @@ func (h *Host) ended(e rooms.Ended) {
 		return
 	}
 	h.begin(func() {
-		if !e.Kept {
-			h.bury(e)
-		}
+		e.Kept = e.Kept || !h.bury(e)
 		if hook != nil {
 			hook(h.ctx, r, e)
 		}
@@ -118,15 +116,16 @@ type Shelf interface {
 	Quarantine(ctx context.Context, room rooms.ID, epoch rooms.Epoch, end []byte, ttl time.Duration) error
 }
 
-// bury puts a room's end into its journal, in a few tries. If none is answered, whoever finds the room ends it again.
-func (h *Host) bury(e rooms.Ended) {
+// bury puts a room's end into its journal, in a few tries, and reports whether it is there. If somebody has claimed the room meanwhile, or
+// no try is answered, the room is to be found: whoever runs it next ends it again.
+func (h *Host) bury(e rooms.Ended) bool {
 	for try := range 5 {
 		err := h.buryIn(h.ctx, e)
 		switch {
-		case err == nil, errors.Is(err, rooms.ErrGone), errors.Is(err, rooms.ErrClaimLost):
-			return // the second: it failed before its first entry, or an answer was lost
-		case h.ctx.Err() != nil:
-			return
+		case err == nil, errors.Is(err, rooms.ErrGone): // the second: it failed before its first entry, or an answer was lost
+			return true
+		case errors.Is(err, rooms.ErrClaimLost), h.ctx.Err() != nil:
+			return false
 		}
 		h.log.Warn("bury room", "room", e.Room, "try", try+1, "error", err)
 		select {
@@ -134,6 +133,7 @@ func (h *Host) bury(e rooms.Ended) {
 		case <-time.After(time.Second << try):
 		}
 	}
+	return false
 }
 
 func (h *Host) buryIn(ctx context.Context, e rooms.Ended) error {
