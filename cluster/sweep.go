@@ -235,6 +235,9 @@ func (s *Sweep) Take(a Answer, now time.Duration, w *Watch, own Own) {
 		p.due, p.stage = now+sweepAgain, stageAsk
 	case a.Err != nil && !errors.Is(a.Err, rooms.ErrGone) && !errors.Is(a.Err, rooms.ErrClaimLost):
 		p.due += sweepRetry
+		if p.stage == stageRemove {
+			p.stage = stageAsk // its creator may have been frozen: by the time of the next try it may have a journal
+		}
 	default:
 		s.step(p, a, w, own)
 	}
