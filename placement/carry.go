@@ -105,13 +105,42 @@ func (r *Rooms) noteAudience(f *rooms.Frame) {
 	}
 }
 
+// noteAsker remembers that a node has asked a room of this node for something. A room that moves before it has answered says nothing, and
+// its next owner knows only of nodes with players in it: this node must tell those who wait that it is elsewhere.
+func (r *Rooms) noteAsker(room rooms.ID, from cluster.Boot) {
+	r.audienceMu.Lock()
+	defer r.audienceMu.Unlock()
+	if n := rooms.Node(from); !slices.Contains(r.askers[room], n) {
+		r.askers[room] = append(r.askers[room], n)
+	}
+}
+
+// movedBehind tells a node that has just asked a room of this node for something if the room is gone by now: noteAsker may have come too
+// late for its end.
+func (r *Rooms) movedBehind(room rooms.ID, from cluster.Boot) {
+	if _, ok := r.Host.Room(room); ok {
+		return
+	}
+	r.audienceMu.Lock()
+	left := slices.DeleteFunc(r.askers[room], func(n rooms.Node) bool { return n == rooms.Node(from) })
+	if r.askers[room] = left; len(left) == 0 {
+		delete(r.askers, room)
+	}
+	r.audienceMu.Unlock()
+	r.elsewhere(from, room)
+}
+
 // RoomEnded implements host.Sink. A room that is another's now is looked for; one that is no more is closed here and elsewhere.
 func (r *Rooms) RoomEnded(e rooms.Ended) {
 	r.audienceMu.Lock()
-	nodes := r.audience[e.Room]
+	nodes, askers := r.audience[e.Room], r.askers[e.Room]
 	delete(r.audience, e.Room)
+	delete(r.askers, e.Room)
 	r.audienceMu.Unlock()
 	if moved := e.Why == "lost" || e.Why == "released"; moved {
+		for _, n := range askers {
+			r.elsewhere(cluster.Boot(n), e.Room)
+		}
 		if w := r.known(e.Room); w != nil {
 			if at := w.at.Load(); at.local != nil {
 				w.lost(at)
@@ -273,12 +302,18 @@ func (r *Rooms) takeMail(from cluster.Boot, m *rooms.Mail) {
 		r.elsewhere(from, m.Room)
 		return
 	}
+	asks := m.Type == rooms.MailReturn || m.Type == rooms.MailLeave
+	if asks {
+		r.noteAsker(m.Room, from)
+	}
 	err := h.Post(m)
 	switch {
 	case errors.Is(err, rooms.ErrGone):
 		r.elsewhere(from, m.Room)
 	case err != nil:
 		r.answer(from, m, err)
+	case asks:
+		r.movedBehind(m.Room, from)
 	}
 }
 
@@ -311,6 +346,8 @@ func (r *Rooms) takeJoin(from cluster.Boot, m rooms.Mail, options []byte) {
 		r.elsewhere(from, m.Room)
 		return
 	}
+	r.noteAsker(m.Room, from)
+	defer r.movedBehind(m.Room, from)
 	h.Join(m, options, func(code, why string) {
 		if code == netcode.CodeShuttingDown {
 			r.elsewhere(from, m.Room)

@@ -74,6 +74,7 @@ type Rooms struct {
 	audienceMu sync.Mutex
 	// Guarded by audienceMu.
 	audience map[rooms.ID][]rooms.Node // of this node's rooms: who was sent their newest frames
+	askers   map[rooms.ID][]rooms.Node // of this node's rooms: who has asked them for something; see noteAsker
 }
 
 var (
@@ -103,7 +104,7 @@ const (
 func New(c Config) *Rooms {
 	r := &Rooms{
 		Config: c, desks: make(chan struct{}, maxDesks), ways: map[rooms.ID]*way{}, sought: map[*way]*search{},
-		audience: map[rooms.ID][]rooms.Node{}, census: newCensus(), rosters: newRosters(),
+		audience: map[rooms.ID][]rooms.Node{}, askers: map[rooms.ID][]rooms.Node{}, census: newCensus(), rosters: newRosters(),
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
