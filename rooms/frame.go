@@ -75,6 +75,7 @@ const (
 	NoteOverloaded                     // an input, a leave or a return was dropped: Request is the leave's
 	NoteSignal                         // a signal's answer: Code, Why, Result; Request is its ticket
 	NoteRoster                         // a node's roster was dropped as the mailbox is full: to be sent anew, among Frame.Answers
+	NoteSuperseded                     // the session has its seat at another node by now, in generation Request: close the connection
 )
 
 // Note answers a request of a session or tells it of a change of its seat.

@@ -67,8 +67,11 @@ func (c *core) takePresent(from Node, e RosterEntry) {
 	case s == nil || s.Who.Bot || s.Who.Session != e.Session: // it has lost the seat meanwhile
 		c.note(Note{Type: NoteLeft, Node: from, Session: e.Session, Gen: e.Gen, Seat: e.Seat, Why: "unknown"})
 		return
-	case e.Gen < s.Gen:
-		return // a newer connection has the seat
+	case e.Gen < s.Gen: // a newer connection has the seat
+		if from != s.Node {
+			c.noteSuperseded(e.Seat, s, e.Gen, from, s.Gen)
+		}
+		return
 	}
 	c.occupy(e.Seat, s, pend{Session: e.Session, Gen: e.Gen, Run: e.Run, Node: from})
 	o := c.out(e.Seat)

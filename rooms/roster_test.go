@@ -161,3 +161,24 @@ func TestANewOwnerDropsThePlayersOfDeadNodes(t *testing.T) {
 		t.Errorf("connected: %v", got)
 	}
 }
+
+// A session may have gone through a node that never learned of it, and so told nobody. The room is the only one who knows that the node
+// it was at before still has a connection: players would look at a picture that stands still.
+func TestANodeIsToldThatASeatHasGoneToAnother(t *testing.T) {
+	r := newRig(t)
+	r.create(Config{RateHz: 20})
+	r.mail(Mail{Type: MailJoin, Session: "ann", Gen: 1, Run: 1, Number: 1, Node: 6})
+	r.step()
+	joined, _ := r.noted(NoteJoined, "ann")
+	r.mail(Mail{Type: MailReturn, Seat: joined.Seat, Session: "ann", Gen: 3, Run: 1, Node: 7})
+	r.step()
+	if n, ok := r.noted(NoteSuperseded, "ann"); !ok || n.Node != 6 || n.Gen != 1 || n.Request != 3 {
+		t.Errorf("on the return: told %+v", n)
+	}
+	r.notes = nil
+	r.mail(Mail{Type: MailRoster, Node: 6, Body: AppendRoster(nil, []RosterEntry{{Seat: joined.Seat, Session: "ann", Gen: 1, Run: 1}})})
+	r.step()
+	if n, ok := r.noted(NoteSuperseded, "ann"); !ok || n.Node != 6 || n.Request != 3 {
+		t.Errorf("on the roster: told %+v", n)
+	}
+}

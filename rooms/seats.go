@@ -86,6 +86,9 @@ func (s *seatState) isPast(gen uint64) bool { return gen < s.Gen || gen == s.Gen
 // occupy connects a seat to the session's connection of generation p.Gen, and to its run of inputs.
 func (c *core) occupy(seat Seat, s *seatState, p pend) {
 	back := !s.Connected
+	if !back && s.Gen < p.Gen && s.Node != p.Node {
+		c.noteSuperseded(seat, s, s.Gen, s.Node, p.Gen)
+	}
 	s.Gen, s.Node, s.Connected, s.GraceEnd = p.Gen, p.Node, true, 0
 	if s.Run != p.Run {
 		s.Run, s.Applied, s.Request = p.Run, 0, 0
@@ -94,6 +97,12 @@ func (c *core) occupy(seat Seat, s *seatState, p pend) {
 	if back {
 		c.show(pend{Type: Returned, Seat: seat, Session: s.Who.Session})
 	}
+}
+
+// noteSuperseded tells a node that one of its connections is not the session's any more. It should know, but the store that sessions are
+// kept in knows only of one node before the present one.
+func (c *core) noteSuperseded(seat Seat, s *seatState, gen uint64, at Node, newest uint64) {
+	c.note(Note{Type: NoteSuperseded, Node: at, Session: s.Who.Session, Gen: gen, Seat: seat, Request: newest})
 }
 
 func (c *core) takeReturn(p pend) {

@@ -24,6 +24,8 @@ func (l *Loop) note(r *replica, f *rooms.Frame, n rooms.Note) {
 		}
 	case rooms.NoteOverloaded:
 		l.overloaded(r, n)
+	case rooms.NoteSuperseded:
+		l.hub.Superseded(n.Session, n.Request)
 	}
 }
 
