@@ -240,9 +240,17 @@ func (j journal) Tomb(ctx context.Context, room rooms.ID) ([]byte, error) {
 // members is the way to the heartbeats.
 type members struct{ n *node }
 
-func (m members) Beat(ctx context.Context, self cluster.Member) ([]cluster.Member, error) {
-	p, err := call(ctx, m.n, "beat", func(fate) pair[[]cluster.Member] { return paired(m.n.w.store.Beat(context.Background(), self)) })
-	return p.unpack(err)
+func (m members) Beat(ctx context.Context, self cluster.Member) ([]cluster.Member, bool, error) {
+	type beaten struct {
+		all  []cluster.Member
+		knew bool
+	}
+	p, err := call(ctx, m.n, "beat", func(fate) pair[beaten] {
+		all, knew, err := m.n.w.store.Beat(context.Background(), self)
+		return paired(beaten{all, knew}, err)
+	})
+	got, err := p.unpack(err)
+	return got.all, got.knew, err
 }
 
 func (m members) Leave(ctx context.Context, b cluster.Boot) error {
@@ -307,6 +315,12 @@ func (d directory) Find(ctx context.Context, kind, key string) (cluster.Record, 
 func (d directory) Owned(ctx context.Context, b cluster.Boot) ([]cluster.Record, error) {
 	p, err := call(ctx, d.n, "owned", func(fate) pair[[]cluster.Record] { return paired(d.n.w.store.Owned(context.Background(), b)) })
 	return p.unpack(err)
+}
+
+func (d directory) Tell(ctx context.Context, told []cluster.Record) error {
+	p, err := call(ctx, d.n, "tell", func(fate) pair[int] { return pair[int]{0, d.n.w.store.Tell(context.Background(), told)} })
+	_, err = p.unpack(err)
+	return err
 }
 
 func (d directory) Remove(ctx context.Context, r cluster.Record) error {
