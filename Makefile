@@ -10,6 +10,9 @@ SEEDS ?= 2000
 SECONDS ?= 60
 SEED ?=
 KILLS ?= 30
+HUNTS ?= 300
+SIMULATIONS = TestRoomsSurvive|TestRoomsFind|TestNothingIsLost|TestHuntFinds
+MAY_SKIP = TestTenThousandRooms,TestSimulation,TestSteady,TestSend,TestBroken,TestHunt
 
 .PHONY: help
 help: ## list the targets
@@ -26,12 +29,23 @@ run: build ## a server with the example games; rooms and sessions are kept in ./
 
 .PHONY: test
 test: deps ## all tests: Go with -race, TypeScript, the browser; installs what is missing where it may
-	@$(GO) run ./scripts/gotest -may-skip TestTenThousandRooms,TestSimulation,TestSteady,TestSend,TestBroken -- -race -timeout 9m ./...
+	@$(GO) run ./scripts/gotest -may-skip $(MAY_SKIP) -- -race -timeout 9m ./...
 	@scripts/typescript.sh test
 
+SIMULATED = ./rooms ./cluster ./cluster/bus ./placement
 .PHONY: sim
-sim: ## the simulations of rooms, cluster and inboxes over SEEDS seeds (2000), broken builds included; SEED=n runs one, with its trace
-	@$(GO) run ./scripts/gotest -- -timeout 20m ./rooms ./cluster ./cluster/bus $(if $(SEED),-run 'TestRooms(Survive|Find)|TestNothingIsLost' -v -sim.seed $(SEED),-sim.seeds $(SEEDS))
+sim: ## the simulations over SEEDS seeds (2000), and 100 with the race detector; SEED=n runs one, with its trace
+ifneq ($(SEED),)
+	@$(GO) run ./scripts/gotest -- -timeout 20m -run '$(SIMULATIONS)' -v $(SIMULATED) -sim.seed $(SEED)
+else
+	@$(GO) run ./scripts/gotest -may-skip $(MAY_SKIP) -- -timeout 20m -run '$(SIMULATIONS)|Broken|SeedRepeats' ./rooms ./cluster ./cluster/bus -sim.seeds $(SEEDS)
+	@$(GO) run ./scripts/gotest -- -timeout 20m -race -run '$(SIMULATIONS)' ./rooms ./cluster ./cluster/bus -sim.seeds 100
+	@$(GO) run ./scripts/gotest -- -timeout 20m -run '$(SIMULATIONS)' ./placement -sim.seeds $(HUNTS)
+endif
+
+.PHONY: sim-mutants
+sim-mutants: ## builds with a broken rule each, over SEEDS seeds (2000) until twenty notice it: how rarely it is noticed, and by which seed first
+	@$(GO) test -timeout 60m -v -run Broken ./rooms ./cluster ./cluster/bus -sim.mutants $(SEEDS) | grep -E 'mutant:|not noticed|^(ok|FAIL)' | sed 's/.*mutant:/mutant:/'; exit $${PIPESTATUS[0]}
 
 .PHONY: lint
 lint: deps ## formatting, vet, staticcheck, modernizers, types of the TypeScript, the committed bundle

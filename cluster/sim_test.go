@@ -1,10 +1,8 @@
 package cluster_test
 
 import (
-	"container/heap"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -19,6 +17,7 @@ import (
 	"tickover.dev/cluster/memstore"
 	"tickover.dev/rooms"
 	"tickover.dev/rooms/memjournal"
+	"tickover.dev/simtest"
 )
 
 // The simulation runs several nodes, each a real Shard, Watch and Sweep, over one store that is away, slow, or loses requests and
@@ -27,11 +26,6 @@ import (
 //
 //	players ──► mail ──► node (Shard) ──► appends, tops, claims, loads ──► memjournal
 //	                     node (Watch, Sweep) ──► beats, lists, raises ──► memstore
-
-var (
-	simSeeds = flag.Int("sim.seeds", 200, "how many seeds the simulation runs")
-	simSeed  = flag.Uint64("sim.seed", 0, "the one seed that the simulation runs, with its trace")
-)
 
 var errAway = errors.New("the store is away")
 
@@ -47,8 +41,7 @@ type world struct {
 	rng     *rand.Rand
 	kind    rooms.Kind
 	now     time.Duration
-	queue   events
-	seq     uint64
+	queue   simtest.Queue
 	trace   *xxhash.Digest
 	counts  map[string]int
 	failed  string
@@ -84,30 +77,8 @@ type wreck struct {
 	renewFirst   bool // R19: whoever comes first has the room, although another had it later
 }
 
-type event struct {
-	at  time.Duration
-	seq uint64
-	do  func()
-}
-
-type events []event
-
-func (q events) Len() int { return len(q) }
-func (q events) Less(i, j int) bool {
-	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].seq < q[j].seq
-}
-func (q events) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *events) Push(x any)   { *q = append(*q, x.(event)) }
-func (q *events) Pop() any {
-	old := *q
-	e := old[len(old)-1]
-	*q = old[:len(old)-1]
-	return e
-}
-
 func (w *world) in(d time.Duration, do func()) {
-	w.seq++
-	heap.Push(&w.queue, event{w.now + d, w.seq, do})
+	w.queue.Put(w.now+d, do)
 }
 
 func (w *world) fail(format string, args ...any) {
@@ -118,7 +89,7 @@ func (w *world) fail(format string, args ...any) {
 
 func (w *world) note(what string, values ...any) {
 	fmt.Fprintln(w.trace, w.now, what, values)
-	if *simSeed != 0 {
+	if simtest.One() != 0 {
 		fmt.Println(w.now, what, values)
 	}
 }
@@ -390,10 +361,13 @@ func simulate(seed uint64, wreck wreck) *world {
 }
 
 func (w *world) until(end time.Duration) {
-	for w.failed == "" && len(w.queue) > 0 && w.queue[0].at <= end {
-		e := heap.Pop(&w.queue).(event)
-		w.now = e.at
-		e.do()
+	for w.failed == "" {
+		at, do, ok := w.queue.Next(end)
+		if !ok {
+			break
+		}
+		w.now = at
+		do()
 	}
 	w.now = end
 }
@@ -468,69 +442,39 @@ var mustHappen = []string{
 
 // Without it nobody knows whether rooms find a new owner, and only one, whatever nodes and store do.
 func TestRoomsFindOneLivingOwner(t *testing.T) {
-	first, seeds := uint64(1), uint64(*simSeeds)
-	if raceEnabled || testing.Short() {
-		seeds = min(seeds, 8)
-	}
-	if *simSeed != 0 {
-		first, seeds = *simSeed, 1
-	}
-	counts := map[string]int{}
-	for seed := first; seed < first+seeds; seed++ {
+	var tally simtest.Tally
+	for _, seed := range simtest.Seeds(200, 8) {
 		w := simulate(seed, wreck{})
 		if w.failed != "" {
 			t.Fatal(w.failed)
 		}
-		for k, n := range w.counts {
-			counts[k] += n
-		}
+		tally.Add(w.counts)
 	}
-	for _, k := range slices.Sorted(maps.Keys(counts)) {
-		t.Logf("%7d %s", counts[k], k)
-	}
-	for _, k := range mustHappen {
-		if counts[k] == 0 && seeds >= 100 {
-			t.Errorf("never happened: %s", k)
-		}
-	}
+	tally.Must(t, mustHappen...)
 }
 
 // A failure that cannot be repeated cannot be understood.
 func TestSeedRepeatsExactly(t *testing.T) {
 	for seed := uint64(1); seed <= 3; seed++ {
 		a, b := simulate(seed, wreck{}), simulate(seed, wreck{})
-		if a.trace.Sum64() != b.trace.Sum64() || a.seq != b.seq {
+		if a.trace.Sum64() != b.trace.Sum64() || a.queue.Puts() != b.queue.Puts() {
 			t.Errorf("seed %d has two traces", seed)
 		}
 	}
 }
 
-// A simulation that cannot fail proves nothing: each of these rules, broken, must be noticed.
-func TestSimulationNoticesBrokenRules(t *testing.T) {
-	if raceEnabled || testing.Short() {
-		t.Skip("takes a while")
+// Each of these rules, broken, must be noticed.
+func TestBrokenRulesAreNoticed(t *testing.T) {
+	mutant := func(name string, seed uint64, broken wreck) simtest.Mutant {
+		return simtest.Mutant{Name: name, Seed: seed, Run: func(seed uint64) string { return simulate(seed, broken).failed }}
 	}
-	for _, m := range []struct {
-		name         string
-		first, seeds uint64
-		wreck        wreck
-	}{
-		{"claimant does not raise", 1, 20, wreck{noRaise: true}},
-		{"stale owner is not told", 1, 200, wreck{noProof: true}},
-		{"edge triggered, nobody repairs, raises are slow", 1, 300, wreck{edge: true, noRepair: true, slowRaise: true}},
-		{"named node does not look, nobody repairs", 1, 200, wreck{ownUnseen: true, noRepair: true}},
-		{"renewed without the directory", 1, 200, wreck{renewBlind: true}},
-		{"renewed by force", 1, 200, wreck{renewByForce: true}},
-		{"renewed by whoever comes first", 1, 400, wreck{renewFirst: true}},
-	} {
-		t.Run(m.name, func(t *testing.T) {
-			for seed := m.first; seed < m.first+m.seeds; seed++ {
-				if w := simulate(seed, m.wreck); w.failed != "" {
-					t.Logf("noticed: %s", w.failed)
-					return
-				}
-			}
-			t.Errorf("not noticed in %d seeds", m.seeds)
-		})
-	}
+	simtest.Notice(t, []simtest.Mutant{
+		mutant("claimant does not raise", 2, wreck{noRaise: true}),
+		mutant("stale owner is not told", 31, wreck{noProof: true}),
+		mutant("edge triggered, nobody repairs, raises are slow", 167, wreck{edge: true, noRepair: true, slowRaise: true}),
+		mutant("named node does not look, nobody repairs", 16, wreck{ownUnseen: true, noRepair: true}),
+		mutant("renewed without the directory", 2, wreck{renewBlind: true}),
+		mutant("renewed by force", 2, wreck{renewByForce: true}),
+		mutant("renewed by whoever comes first", 24, wreck{renewFirst: true}),
+	})
 }

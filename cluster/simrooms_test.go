@@ -83,7 +83,7 @@ func (n *node) step() {
 	}
 	out.Reset()
 	if wake > 0 {
-		w.seq++ // one wake per step is enough; a late one finds nothing to do
+		// One wake per step is enough; a late one finds nothing to do.
 		n.in(max(wake-w.now, time.Millisecond), n.stepDue(wake))
 	}
 }

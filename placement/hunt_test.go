@@ -1,20 +1,14 @@
 package placement_test
 
 import (
-	"flag"
 	"fmt"
-	"maps"
 	"runtime"
-	"slices"
 	"testing"
 	"testing/cryptotest"
 	"testing/synctest"
 	"time"
-)
 
-var (
-	simSeeds = flag.Int("sim.seeds", 100, "how many seeds the hunt runs")
-	simSeed  = flag.Uint64("sim.seed", 0, "the one seed that the hunt runs, with its trace")
+	"tickover.dev/simtest"
 )
 
 // mustHappen is what the hunt has to have tried, or it proves nothing. The simulation of package rooms fails if outputs never wait behind a
@@ -44,40 +38,24 @@ func hunt(t *testing.T, seed uint64, wreck wreck) (w *world) {
 
 // Without it nobody knows what whole nodes do to the players of each other.
 func TestHuntFindsNothing(t *testing.T) {
-	first, seeds := uint64(1), uint64(*simSeeds)
-	if testing.Short() || raceEnabled {
-		seeds = min(seeds, 8)
-	}
-	if *simSeed != 0 {
-		first, seeds = *simSeed, 1
-	}
-	counts := map[string]int{}
+	var tally simtest.Tally
 	longest := time.Duration(0)
-	for seed := first; seed < first+seeds; seed++ {
+	for _, seed := range simtest.Seeds(100, 8) {
 		w := hunt(t, seed, wreck{})
 		if w.failed != "" {
 			t.Error(w.failed)
 		}
-		for k, n := range w.counts {
-			counts[k] += n
-		}
+		tally.Add(w.counts)
 		longest = max(longest, w.took)
 	}
 	t.Logf("everybody was served %s after the last fault, or earlier", longest)
-	for _, k := range slices.Sorted(maps.Keys(counts)) {
-		t.Logf("%7d %s", counts[k], k)
-	}
-	for _, k := range mustHappen {
-		if counts[k] == 0 && seeds >= 100 {
-			t.Errorf("never happened: %s", k)
-		}
-	}
+	tally.Must(t, mustHappen...)
 }
 
 // A hunt that cannot fail proves nothing: each of these, broken, must be noticed. Broken rules of rooms and of ownership are for the
 // simulations of packages rooms and cluster to notice.
 func TestHuntNoticesWhatIsBroken(t *testing.T) {
-	if raceEnabled || testing.Short() {
+	if simtest.Race || testing.Short() {
 		t.Skip("takes a while")
 	}
 	for _, m := range []struct {
@@ -106,12 +84,12 @@ func TestHuntNoticesWhatIsBroken(t *testing.T) {
 
 // How often a seed repeats exactly is worth knowing, and not to be relied on: see the comment at the top of hunt_world_test.go.
 func TestHuntRepeats(t *testing.T) {
-	if *simSeed == 0 {
+	if simtest.One() == 0 {
 		t.Skip("for -sim.seed")
 	}
-	first := hunt(t, *simSeed, wreck{})
+	first := hunt(t, simtest.One(), wreck{})
 	for range 9 {
-		again := hunt(t, *simSeed, wreck{})
+		again := hunt(t, simtest.One(), wreck{})
 		alike := 0
 		for alike < min(len(first.trace), len(again.trace)) && first.trace[alike] == again.trace[alike] {
 			alike++

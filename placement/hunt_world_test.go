@@ -16,6 +16,7 @@ import (
 	"tickover.dev/rooms"
 	"tickover.dev/rooms/memjournal"
 	"tickover.dev/sessions"
+	"tickover.dev/simtest"
 )
 
 // The hunt runs whole nodes - sessions, placement, cluster, inboxes and rooms, as package node wires them - without sockets and in virtual
@@ -97,7 +98,7 @@ type wreck struct {
 func newWorld(tb testing.TB, seed uint64, wreck wreck) *world {
 	w := &world{
 		seed: seed, tb: tb, began: time.Now(), kinds: huntKinds, journal: memjournal.New(), store: memstore.New(), inboxes: membus.New(0),
-		sessions: sessions.NewMemory(), wreck: wreck, verbose: *simSeed != 0, dices: map[string]*rand.Rand{},
+		sessions: sessions.NewMemory(), wreck: wreck, verbose: simtest.One() != 0, dices: map[string]*rand.Rand{},
 		counts: map[string]int{}, boots: 100, weather: fair, seen: newHistory(),
 	}
 	return w

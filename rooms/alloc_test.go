@@ -4,11 +4,13 @@ import (
 	"log/slog"
 	"testing"
 	"time"
+
+	"tickover.dev/simtest"
 )
 
 // Ten thousand rooms that tick ten times a second would keep the collector busy with a single allocation per tick.
 func TestSteadyTicksDoNotAllocate(t *testing.T) {
-	if raceEnabled {
+	if simtest.Race {
 		t.Skip("the race detector allocates")
 	}
 	for _, x := range []struct {

@@ -234,7 +234,7 @@ func (w *world) resumed(n *simNode, entries []Entry) {
 
 // bounds checks that nothing grows without limit (I8).
 func (w *world) bounds() {
-	if w.seq > 200_000 {
+	if w.queue.Puts() > 200_000 {
 		w.fail("I8: somebody turns in circles")
 	}
 	for _, n := range w.nodes {

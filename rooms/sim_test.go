@@ -1,21 +1,14 @@
 package rooms
 
 import (
-	"container/heap"
-	"flag"
 	"fmt"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
-)
 
-var (
-	simSeeds = flag.Int("sim.seeds", 300, "how many seeds the simulation runs")
-	simSeed  = flag.Uint64("sim.seed", 0, "the one seed that the simulation runs")
+	"tickover.dev/simtest"
 )
 
 // newWorld makes the world of a seed, with its room.
@@ -53,10 +46,13 @@ func (w *world) run() {
 }
 
 func (w *world) until(end time.Duration) {
-	for w.failed == "" && len(w.queue) > 0 && w.queue[0].at <= end {
-		e := heap.Pop(&w.queue).(simEvent)
-		w.now = e.at
-		e.do()
+	for w.failed == "" {
+		at, do, ok := w.queue.Next(end)
+		if !ok {
+			break
+		}
+		w.now = at
+		do()
 		w.bounds()
 	}
 	w.now = end
@@ -219,7 +215,7 @@ func simulate(seed uint64, prepare func(*world)) *world {
 func simulateAs(seed uint64, durability Durability, prepare func(*world)) *world {
 	rate := []int{20, 0}[seed%2]
 	w := newWorld(seed, rate, durability)
-	w.verbose = *simSeed != 0
+	w.verbose = simtest.One() != 0
 	if prepare != nil {
 		prepare(w)
 	}
@@ -230,42 +226,22 @@ func simulateAs(seed uint64, durability Durability, prepare func(*world)) *world
 // Without it nobody knows whether the rules of FAILOVER.md hold in this code. Flags behind the package: -sim.seeds N runs more,
 // -sim.seed S runs one and prints its trace.
 func TestRoomsSurviveEverything(t *testing.T) {
-	seeds := *simSeeds
-	if raceEnabled || testing.Short() {
-		seeds = min(seeds, 40)
-	}
-	first := uint64(1)
-	if *simSeed != 0 {
-		first, seeds = *simSeed, 1
-	}
-	counts := map[string]int{}
-	for seed := first; seed < first+uint64(seeds); seed++ {
+	var tally simtest.Tally
+	for _, seed := range simtest.Seeds(300, 40) {
 		w := simulate(seed, nil)
 		if w.failed != "" {
 			t.Fatal(w.failed)
 		}
-		for k, n := range w.counts {
-			counts[k] += n
-		}
+		tally.Add(w.counts)
 	}
-	for _, k := range slices.Sorted(maps.Keys(counts)) {
-		t.Logf("%7d %s", counts[k], k)
-	}
-	if *simSeed != 0 {
-		return
-	}
-	for _, k := range append(mustHappen, replayMustHappen...) {
-		if counts[k] == 0 {
-			t.Errorf("never happened: %s", k)
-		}
-	}
+	tally.Must(t, append(mustHappen, replayMustHappen...)...)
 }
 
 // A failure that cannot be repeated cannot be understood.
 func TestSeedRepeatsExactly(t *testing.T) {
 	for seed := uint64(1); seed <= 6; seed++ {
 		a, b := simulate(seed, nil), simulate(seed, nil)
-		if a.trace.Sum64() != b.trace.Sum64() || a.seq != b.seq {
+		if a.trace.Sum64() != b.trace.Sum64() || a.queue.Puts() != b.queue.Puts() {
 			t.Errorf("seed %d has two traces", seed)
 		}
 	}
@@ -274,12 +250,12 @@ func TestSeedRepeatsExactly(t *testing.T) {
 // A Periodic room may lose what its loss bound says, but must come right, and nobody may be left waiting.
 func TestPeriodicRoomsComeRight(t *testing.T) {
 	seeds := uint64(100)
-	if raceEnabled || testing.Short() {
+	if simtest.Race || testing.Short() {
 		seeds = 20
 	}
 	for seed := uint64(1); seed <= seeds; seed++ {
 		w := newWorld(seed, []int{20, 0}[seed%2], Periodic)
-		w.verbose = *simSeed == seed
+		w.verbose = simtest.One() == seed
 		w.run()
 		if w.failed != "" {
 			t.Fatal(w.failed)
@@ -290,13 +266,13 @@ func TestPeriodicRoomsComeRight(t *testing.T) {
 // Where no node has the rules of another, Replay rooms are rolled back at each crash: players lose what they were told, but must come right.
 func TestRoomsOfStrangersComeRight(t *testing.T) {
 	seeds := uint64(100)
-	if raceEnabled || testing.Short() {
+	if simtest.Race || testing.Short() {
 		seeds = 20
 	}
 	rolledBack := 0
 	for seed := uint64(1); seed <= seeds; seed++ {
 		w := newWorld(seed, []int{20, 0}[seed%2], Replay)
-		w.verbose, w.periodic, w.strangers = *simSeed == seed, true, true
+		w.verbose, w.periodic, w.strangers = simtest.One() == seed, true, true
 		w.run()
 		if w.failed != "" {
 			t.Fatal(w.failed)
@@ -308,41 +284,26 @@ func TestRoomsOfStrangersComeRight(t *testing.T) {
 	}
 }
 
-// A simulation that cannot fail proves nothing: each of these rules, switched off, must be noticed.
-func TestSimulationNoticesBrokenRules(t *testing.T) {
-	if raceEnabled || testing.Short() {
-		t.Skip("takes a while")
+// Each of these rules, switched off, must be noticed.
+func TestBrokenRulesAreNoticed(t *testing.T) {
+	mutant := func(name string, seed uint64, what Durability, wreck func(*world)) simtest.Mutant {
+		return simtest.Mutant{Name: name, Seed: seed, Run: func(seed uint64) string { return simulateAs(seed, what, wreck).failed }}
 	}
-	for _, m := range []struct {
-		name  string
-		seeds uint64
-		what  Durability
-		wreck func(*world)
-	}{
-		{"show before confirm", 20, EveryChange, func(w *world) { w.broken.showEarly = true }},
-		{"rings not in entries", 20, EveryChange, func(w *world) { w.broken.noRings = true }},
-		{"gaps allowed", 60, EveryChange, func(w *world) { w.broken.gapsAllowed = true }},
-		{"horizon ignored", 300, EveryChange, func(w *world) { w.broken.horizonIgnored = true }},
-		{"other bytes under an id", 200, EveryChange, func(w *world) { w.broken.sameID = true }},
-		{"unknown taken for confirmed", 60, EveryChange, func(w *world) { w.broken.blindConfirm = true }},
-		{"load before claim", 60, EveryChange, func(w *world) { w.loadOld = true }},
-		{"whoever has the room renews it", 300, EveryChange, func(w *world) { w.renewAny = true }},
-		{"replay, show before confirm", 20, Replay, func(w *world) { w.broken.showEarly = true }},
-		{"replay, rings not in snapshots", 20, Replay, func(w *world) { w.broken.noRings = true }},
-		{"replay, unknown taken for confirmed", 60, Replay, func(w *world) { w.broken.blindConfirm = true }},
-		{"replay, horizon jumped", 60, Replay, func(w *world) { w.broken.horizonJumped = true }},
-		{"replay, events not in entries", 60, Replay, func(w *world) { w.broken.eventsLost = true }},
-		{"replay, rings not rebuilt", 60, Replay, func(w *world) { w.broken.ringsLost = true }},
-		{"replay, time not in entries", 60, Replay, func(w *world) { w.broken.nowLost = true }},
-	} {
-		t.Run(m.name, func(t *testing.T) {
-			for seed := uint64(1); seed <= m.seeds; seed++ {
-				if w := simulateAs(seed, m.what, m.wreck); w.failed != "" {
-					t.Logf("noticed: %s", w.failed)
-					return
-				}
-			}
-			t.Errorf("not noticed in %d seeds", m.seeds)
-		})
-	}
+	simtest.Notice(t, []simtest.Mutant{
+		mutant("show before confirm", 1, EveryChange, func(w *world) { w.broken.showEarly = true }),
+		mutant("rings not in entries", 1, EveryChange, func(w *world) { w.broken.noRings = true }),
+		mutant("gaps allowed", 3, EveryChange, func(w *world) { w.broken.gapsAllowed = true }),
+		mutant("horizon ignored", 14, EveryChange, func(w *world) { w.broken.horizonIgnored = true }),
+		mutant("other bytes under an id", 65, EveryChange, func(w *world) { w.broken.sameID = true }),
+		mutant("unknown taken for confirmed", 1, EveryChange, func(w *world) { w.broken.blindConfirm = true }),
+		mutant("load before claim", 9, EveryChange, func(w *world) { w.loadOld = true }),
+		mutant("whoever has the room renews it", 36, EveryChange, func(w *world) { w.renewAny = true }),
+		mutant("replay, show before confirm", 1, Replay, func(w *world) { w.broken.showEarly = true }),
+		mutant("replay, rings not in snapshots", 1, Replay, func(w *world) { w.broken.noRings = true }),
+		mutant("replay, unknown taken for confirmed", 1, Replay, func(w *world) { w.broken.blindConfirm = true }),
+		mutant("replay, horizon jumped", 4, Replay, func(w *world) { w.broken.horizonJumped = true }),
+		mutant("replay, events not in entries", 1, Replay, func(w *world) { w.broken.eventsLost = true }),
+		mutant("replay, rings not rebuilt", 1, Replay, func(w *world) { w.broken.ringsLost = true }),
+		mutant("replay, time not in entries", 1, Replay, func(w *world) { w.broken.nowLost = true }),
+	})
 }

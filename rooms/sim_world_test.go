@@ -1,7 +1,6 @@
 package rooms
 
 import (
-	"container/heap"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +9,8 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+
+	"tickover.dev/simtest"
 )
 
 // The simulation runs the real Shard over a journal, a network and clients that fail in every way we know, in virtual time, from one
@@ -36,8 +37,7 @@ type world struct {
 	renewAny  bool // broken build: whoever has the room makes its journal anew
 
 	now     time.Duration
-	queue   simQueue
-	seq     uint64
+	queue   simtest.Queue
 	trace   *xxhash.Digest
 	verbose bool // print the trace
 	counts  map[string]int
@@ -65,30 +65,8 @@ type weather struct {
 	landsLate, error int // percent of unknown ones that are stored after all, and later; of reads that fail
 }
 
-type simEvent struct {
-	at  time.Duration
-	seq uint64
-	do  func()
-}
-
-type simQueue []simEvent
-
-func (q simQueue) Len() int { return len(q) }
-func (q simQueue) Less(i, j int) bool {
-	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].seq < q[j].seq
-}
-func (q simQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *simQueue) Push(x any)   { *q = append(*q, x.(simEvent)) }
-func (q *simQueue) Pop() any {
-	old := *q
-	e := old[len(old)-1]
-	*q = old[:len(old)-1]
-	return e
-}
-
 func (w *world) in(d time.Duration, do func()) {
-	w.seq++
-	heap.Push(&w.queue, simEvent{w.now + d, w.seq, do})
+	w.queue.Put(w.now+d, do)
 }
 
 func (w *world) fail(format string, args ...any) {

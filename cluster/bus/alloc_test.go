@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tickover.dev/cluster"
+	"tickover.dev/simtest"
 )
 
 // cycle is what a batch of messages costs on the way out, but for the bus.
@@ -32,7 +33,7 @@ func encoder(size int) func([]byte) []byte {
 
 // Rooms send from their ticks: garbage there is late ticks everywhere.
 func TestSendDoesNotAllocate(t *testing.T) {
-	if raceEnabled {
+	if simtest.Race {
 		t.Skip("the race detector has sync.Pool lose things")
 	}
 	l, encode := New(Config{Self: 1}), encoder(200)

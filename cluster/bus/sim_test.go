@@ -2,9 +2,7 @@ package bus
 
 import (
 	"bytes"
-	"container/heap"
 	"encoding/binary"
-	"flag"
 	"fmt"
 	"hash"
 	"hash/fnv"
@@ -12,6 +10,7 @@ import (
 	"time"
 
 	"tickover.dev/cluster"
+	"tickover.dev/simtest"
 )
 
 // The simulation runs the outboxes and ledgers of several nodes over a store that is away, slow, loses requests and answers, and
@@ -21,10 +20,7 @@ import (
 // Each message holds its place among all those that its sender meant for its receiver, refused ones too. So a receiver's test is:
 // places only grow, and where one is missing Lost was called at that very point.
 
-var (
-	simSeeds = flag.Int("sim.seeds", 150, "how many seeds the simulation runs")
-	simSeed  = flag.Uint64("sim.seed", 0, "the one seed that the simulation runs, with its trace")
-)
+var simStart = time.UnixMicro(1_000_000)
 
 const (
 	simFaults  = 20 * time.Second
@@ -38,8 +34,7 @@ type world struct {
 	rng     *rand.Rand
 	now     time.Time
 	end     time.Time // of the faults
-	queue   events
-	seq     uint64
+	queue   simtest.Queue
 	trace   hash.Hash64
 	counts  map[string]int
 	failed  string
@@ -97,30 +92,8 @@ type simNode struct {
 	read   int
 }
 
-type event struct {
-	at  time.Time
-	seq uint64
-	do  func()
-}
-
-type events []event
-
-func (q events) Len() int { return len(q) }
-func (q events) Less(i, j int) bool {
-	return q[i].at.Before(q[j].at) || q[i].at.Equal(q[j].at) && q[i].seq < q[j].seq
-}
-func (q events) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *events) Push(x any)   { *q = append(*q, x.(event)) }
-func (q *events) Pop() any {
-	old := *q
-	e := old[len(old)-1]
-	*q = old[:len(old)-1]
-	return e
-}
-
 func (w *world) in(d time.Duration, do func()) {
-	w.seq++
-	heap.Push(&w.queue, event{w.now.Add(d), w.seq, do})
+	w.queue.Put(w.now.Add(d).Sub(simStart), do)
 }
 
 func (w *world) chance(percent int) bool { return w.rng.IntN(100) < percent }
@@ -138,16 +111,15 @@ func (w *world) fail(format string, args ...any) {
 func (w *world) note(what string, values ...any) {
 	w.counts[what]++
 	fmt.Fprintln(w.trace, w.now.UnixMicro(), what, values)
-	if *simSeed != 0 {
+	if simtest.One() != 0 {
 		fmt.Println(w.now.Sub(w.end)+simFaults, what, values)
 	}
 }
 
 // simulate runs one seed.
 func simulate(seed uint64, faults bool, broken wreck) *world {
-	start := time.UnixMicro(1_000_000)
 	w := &world{
-		seed: seed, rng: rand.New(rand.NewPCG(seed, 7)), now: start, end: start.Add(simFaults), trace: fnv.New64a(), counts: map[string]int{},
+		seed: seed, rng: rand.New(rand.NewPCG(seed, 7)), now: simStart, end: simStart.Add(simFaults), trace: fnv.New64a(), counts: map[string]int{},
 		streams: map[cluster.Boot]*simStream{}, pairs: map[pair]*record{}, faults: faults, wreck: broken,
 		config: Config{
 			FlushAfter: 2 * time.Millisecond, FlushBytes: 600, MaxQueued: 4000, MaxQueuedAll: 9000, MaxPeers: 100,
@@ -168,10 +140,13 @@ func simulate(seed uint64, faults bool, broken wreck) *world {
 	}
 	w.in(simFaults, w.calm)
 	finish := w.end.Add(simNotice)
-	for len(w.queue) > 0 && w.failed == "" && !w.queue[0].at.After(finish) {
-		e := heap.Pop(&w.queue).(event)
-		w.now = e.at
-		e.do()
+	for w.failed == "" {
+		at, do, ok := w.queue.Next(finish.Sub(simStart))
+		if !ok {
+			break
+		}
+		w.now = simStart.Add(at)
+		do()
 	}
 	w.now = finish
 	w.judge()

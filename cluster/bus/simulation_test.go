@@ -2,40 +2,25 @@ package bus
 
 import (
 	"testing"
+
+	"tickover.dev/simtest"
 )
 
 // R15: what is received is in order and without doubles, and who misses something is told: at that point if more comes, and within
 // two pulses if not.
 func TestNothingIsLostWithoutNotice(t *testing.T) {
-	if *simSeed != 0 {
-		if w := simulate(*simSeed, true, wreck{}); w.failed != "" {
-			t.Fatal(w.failed)
-		}
-		return
-	}
-	seeds := *simSeeds
-	if raceEnabled {
-		seeds = min(seeds, 30) // it is one goroutine
-	}
-	counts := map[string]int{}
-	for seed := range uint64(seeds) {
-		w := simulate(seed+1, true, wreck{})
+	var tally simtest.Tally
+	for _, seed := range simtest.Seeds(150, 30) {
+		w := simulate(seed, true, wreck{})
 		if w.failed != "" {
 			t.Fatal(w.failed)
 		}
-		for what, n := range w.counts {
-			counts[what] += n
-		}
+		tally.Add(w.counts)
 	}
-	t.Log(counts)
-	for _, what := range []string{
+	tally.Must(t,
 		"received", "double", "lost", "refused", "resent", "dropped", "no inbox", "request lost", "answer lost", "late", "away",
 		"vanished", "lost its end", "inbox lost", "overflowed", "frozen", "died", "taken for dead", "evicted",
-	} {
-		if counts[what] < seeds/10 {
-			t.Errorf("%q happened %d times: the simulation proves nothing about it", what, counts[what])
-		}
-	}
+	)
 }
 
 // Healing costs a whole state: it must not be asked for when nothing is wrong.
@@ -68,28 +53,17 @@ func TestASeedRepeats(t *testing.T) {
 
 // Each rule, broken, must be noticed, or the simulation does not guard it.
 func TestBrokenRulesAreNoticed(t *testing.T) {
-	if raceEnabled {
-		t.Skip("slow, and one goroutine")
+	mutant := func(name string, seed uint64, broken wreck) simtest.Mutant {
+		return simtest.Mutant{Name: name, Seed: seed, Run: func(seed uint64) string { return simulate(seed, true, broken).failed }}
 	}
-	const tries = 500 // the rarest needs 92
-	for rule, broken := range map[string]wreck{
-		"noPulse":       {noPulse: true},
-		"fullUnnoticed": {fullUnnoticed: true},
-		"renumber":      {renumber: true},
-		"takeDoubles":   {takeDoubles: true},
-		"trustFirst":    {trustFirst: true},
-		"forgetNumbers": {forgetNumbers: true},
-		"sameTalk":      {sameTalk: true},
-		"readOn":        {readOn: true},
-	} {
-		t.Run(rule, func(t *testing.T) {
-			for seed := range uint64(tries) {
-				if w := simulate(seed+1, true, broken); w.failed != "" {
-					t.Log(w.failed)
-					return
-				}
-			}
-			t.Fatalf("not noticed in %d seeds", tries)
-		})
-	}
+	simtest.Notice(t, []simtest.Mutant{
+		mutant("nobody tells the newest number", 6, wreck{noPulse: true}),
+		mutant("a refused message uses up no number", 1, wreck{fullUnnoticed: true}),
+		mutant("an unknown batch gets another number", 1, wreck{renumber: true}),
+		mutant("doubles are taken", 1, wreck{takeDoubles: true}),
+		mutant("the first number heard is the first", 2, wreck{trustFirst: true}),
+		mutant("numbers are forgotten with their sender", 1, wreck{forgetNumbers: true}),
+		mutant("a sender begins again in the same conversation", 2, wreck{sameTalk: true}),
+		mutant("a reader goes on behind a lost end", 92, wreck{readOn: true}),
+	})
 }

@@ -10,13 +10,14 @@ import (
 
 	"tickover.dev/rooms"
 	"tickover.dev/rooms/memjournal"
+	"tickover.dev/simtest"
 )
 
 // A step that never returns must cost its own room only, and that as soon as its limit is reached.
 func TestStuckStepLosesItsRoomOnly(t *testing.T) {
 	const limit = 500 * time.Millisecond // the default
 	slack := 60 * time.Millisecond
-	if raceEnabled {
+	if simtest.Race {
 		slack *= 3
 	}
 	for _, how := range []string{"block", "spin"} {

@@ -1,5 +1,0 @@
-//go:build !race
-
-package rooms
-
-const raceEnabled = false
