@@ -208,6 +208,30 @@ func TestReadmeCommandsExist(t *testing.T) {
 	}
 }
 
+// A document that names a test which guards something must not go on naming it when it is gone.
+func TestNamedTestsExist(t *testing.T) {
+	have := map[string]bool{}
+	for _, f := range goFiles(t) {
+		for _, d := range f.tree.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok {
+				have[fn.Name.Name] = true
+				have[filepath.Base(filepath.Dir(f.path))+"."+fn.Name.Name] = true
+			}
+		}
+	}
+	named := regexp.MustCompile("`((?:[a-z]\\w*\\.)?(?:Test|Benchmark|Fuzz)[A-Z]\\w*)`")
+	walk(t, func(path string, content []byte) {
+		if !strings.HasSuffix(path, ".md") {
+			return
+		}
+		for _, m := range named.FindAllSubmatch(content, -1) {
+			if !have[string(m[1])] {
+				t.Errorf("%s names %s, which is not there", path, m[1])
+			}
+		}
+	})
+}
+
 // A replace would build here and nowhere else.
 func TestModuleStandsAlone(t *testing.T) {
 	mod, err := os.ReadFile("go.mod")
