@@ -6,6 +6,7 @@ import { Effects } from "./effects.js";
 import type { ArenaEvents, ArenaInput, ArenaState } from "./games.js";
 import { Hud, Stats } from "./hud.js";
 import { shownName } from "./names.js";
+import { lengthOf, Silence } from "./silence.js";
 import { Timeline } from "./timeline.js";
 import { View } from "./view.js";
 
@@ -30,10 +31,14 @@ export class Arena {
   #drawnAt = performance.now();
   #hudAt = 0;
   #downBy: string | undefined;
+  readonly #silence = new Silence(performance.now());
+  #stalled = false;
+  #condition = "";
 
   constructor(
     private readonly client: Client,
     private readonly room: ArenaRoom,
+    private readonly stalls: (is: boolean) => void,
   ) {
     this.#timeline = new Timeline(1000 / (room.rate || 20));
     this.#offs = [
@@ -50,12 +55,14 @@ export class Arena {
     cancelAnimationFrame(this.#frame);
     for (const off of this.#offs) off();
     this.#controls.stop();
+    this.stalls(false);
     this.#canvas.tabIndex = -1;
     for (const id of ["scores", "feed", "map", "down"]) byId(id).hidden = true;
   }
 
   #arrived(state: ArenaState, tick: number): void {
     const now = performance.now();
+    this.#listen(now); // here too: hidden pages do not draw
     const before = this.#timeline.newest;
     this.#timeline.push(tick, state, now);
     if (!before) return;
@@ -83,8 +90,17 @@ export class Arena {
     this.#hud.killed(state, seat, by, own);
   }
 
+  /** Tells when nothing comes from the room, and when another server goes on with it. */
+  #listen(now: number): void {
+    const pause = this.#silence.heard(now, this.room.tick, this.room.epoch);
+    if (pause !== undefined) this.#hud.news(`after a pause of ${lengthOf(pause)} the room carries on at tick ${this.room.tick}`);
+    const stalled = this.client.status.is === "open" && this.room.status === "playing" && this.#silence.stalled(now);
+    if (stalled !== this.#stalled) this.stalls((this.#stalled = stalled));
+  }
+
   #draw(now: number): void {
     this.#frame = requestAnimationFrame((at) => this.#draw(at));
+    this.#listen(now);
     const seconds = Math.min(0.1, Math.max(0, now - this.#drawnAt) / 1000);
     this.#drawnAt = now;
     const own = this.room.seat;
@@ -95,7 +111,10 @@ export class Arena {
     this.#view.draw(now, seconds, sample, ahead, own, this.#effects, this.#controls);
     const input = this.#controls.due(now, this.#view.ownOnScreen);
     if (input && this.room.status !== "left") this.room.send(input, { latest: true });
-    if (now - this.#hudAt >= HUD_EVERY_MS) this.#write(now);
+    const condition = `${this.client.status.is} ${this.room.status} ${this.#stalled}`;
+    if (now - this.#hudAt < HUD_EVERY_MS && condition === this.#condition) return;
+    this.#condition = condition; // told at once: a green light beside "Connection lost" is a lie
+    this.#write(now);
   }
 
   #write(now: number): void {
@@ -104,7 +123,7 @@ export class Arena {
     const own = this.room.seat;
     this.#hud.scores(state, own);
     this.#hud.map(state, own);
-    if (this.#stats.update(this.client, this.room)) this.#hud.news(`the room carries on at tick ${this.room.tick}`);
+    this.#stats.update(this.client, this.room, { stalled: this.#stalled });
     const down = byId("down");
     down.hidden = state.ships[own]?.up !== false;
     if (!down.hidden) setText(down, this.#downBy ? `Shot down by ${this.#downBy}. Back in a moment.` : "Back in a moment.");

@@ -14,22 +14,20 @@ export class Stats {
   #moves = 0;
 
   /**
-   * True when a server has taken the room up again since the last call. `result` is the game's, if it is over: then it is of no
-   * interest any more what room and connection do.
+   * `stalled`: nothing comes from the room, and nobody says why. `result` is the game's, if it is over: then it is of no interest any
+   * more what room and connection do.
    */
-  update(client: Client, room: AnyRoom, result = ""): boolean {
-    const moved = this.#epoch !== 0 && room.epoch > this.#epoch;
-    if (moved) this.#moves++;
+  update(client: Client, room: AnyRoom, { stalled = false, result = "" } = {}): void {
+    if (this.#epoch !== 0 && room.epoch > this.#epoch) this.#moves++;
     this.#epoch = Math.max(this.#epoch, room.epoch);
     setText(byId("ping"), client.ping > 0 ? client.ping.toFixed(client.ping < 10 ? 1 : 0) : "–");
     setText(byId("tick"), String(room.tick));
     setText(byId("moves"), String(this.#moves));
     setText(byId("reconnects"), String(client.reconnects));
     const open = client.status.is === "open";
-    const word = !open ? client.status.is : room.status === "reconnecting" ? "resuming" : room.status;
+    const word = !open ? client.status.is : room.status === "reconnecting" ? "resuming" : stalled ? "waiting" : room.status;
     setText(byId("state"), result || word);
-    byId("light").className = result || (open && room.status === "playing") ? "" : client.status.is === "closed" ? "bad" : "warn";
-    return moved;
+    byId("light").className = result || (open && room.status === "playing" && !stalled) ? "" : client.status.is === "closed" ? "bad" : "warn";
   }
 }
 

@@ -133,7 +133,7 @@ class App {
     this.#attract.stop();
     byId("hud").hidden = false;
     setText(byId("room-key"), room.key);
-    this.#game = room.kind === "tictactoe" ? new Board(this.#client, room) : new Arena(this.#client, room);
+    this.#game = room.kind === "tictactoe" ? new Board(this.#client, room) : new Arena(this.#client, room, (is) => this.#overlay.stalled(is));
     for (const id of ["scores", "feed", "map"]) byId(id).hidden = room.kind === "tictactoe";
     this.#overlay.show(this.#client, room);
   }

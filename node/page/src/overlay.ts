@@ -25,6 +25,8 @@ export class Overlay {
   #act: (() => void) | undefined;
   #until = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
+  #paused = false;
+  #stalled = false;
 
   constructor() {
     byId("overlay-button").addEventListener("click", () => this.#act?.());
@@ -34,8 +36,8 @@ export class Overlay {
   show(client: Client, room: AnyRoom | undefined): void {
     if (room?.status === "left") return; // the card about that stays until it is answered
     const status = client.status;
-    byId("banner").hidden = !(status.is === "open" && room?.status === "paused");
-    setText(byId("banner"), "The room waits for its journal. What you do is kept and nothing is lost.");
+    this.#paused = status.is === "open" && room?.status === "paused";
+    this.#announce();
     if (status.is === "waiting") {
       this.#until = performance.now() + status.inMs;
       this.#timer ??= setInterval(() => this.#count(client, room !== undefined), 200);
@@ -48,6 +50,17 @@ export class Overlay {
     if (room?.status === "reconnecting") return this.#card({ title: "Connection lost", text: "Your seat is kept. Reconnecting…" });
     byId("overlay").hidden = true;
     setText(byId("live"), status.is === "open" && room ? "Connected." : "");
+  }
+
+  /** Nothing comes from the room, or it does again. */
+  stalled(is: boolean): void {
+    this.#stalled = is;
+    this.#announce();
+  }
+
+  #announce(): void {
+    byId("banner").hidden = !this.#paused && !this.#stalled;
+    setText(byId("banner"), this.#paused ? "The room waits for its journal. What you do is kept and nothing is lost." : "Nothing comes from the room’s server. If it is gone, another one carries on.");
   }
 
   left(info: LeftInfo, back: () => void): void {

@@ -120,7 +120,7 @@ export class Board {
 
   #clock(): void {
     const state = this.room.state;
-    this.#stats.update(this.client, this.room, state && resultOf(state, this.room.seat));
+    this.#stats.update(this.client, this.room, { result: state && resultOf(state, this.room.seat) });
     const clock = byId("clock");
     const running = state && !state.over && state.deadline > 0;
     const left = running ? Math.max(0, (state.deadline - state.now) / NS_PER_MS - (performance.now() - this.#arrivedAt)) : 0;
