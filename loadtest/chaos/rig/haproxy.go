@@ -16,6 +16,7 @@ import (
 type HAProxy struct {
 	process
 	Addr    string // of the game socket
+	Page    string // its address
 	control string // a Unix socket
 }
 
@@ -34,7 +35,7 @@ func newHAProxy(config, dir string, nodes []*Node) (*HAProxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &HAProxy{Addr: addrs[0], control: filepath.Join(dir, "haproxy.sock")}
+	h := &HAProxy{Addr: addrs[0], Page: addrs[1], control: filepath.Join(dir, "haproxy.sock")}
 	h.process = process{
 		name: "haproxy", dir: dir, path: binary, args: []string{"-db", "-f", config},
 		env: balancerEnv(addrs[0], addrs[1], h.control, nodes),
