@@ -14,7 +14,7 @@ type collector struct {
 	node *Node
 
 	conns, maxConns, open, accepted, refused, messages, bytes, closed, flushes, longestTurn, mailbox, panics, acceptErrors, rests, taskRefused, http *prometheus.Desc
-	sessions, views, states, inputs, errors, limited, violations, overruns, reliableFull, events, known, auths                                       *prometheus.Desc
+	sessions, views, states, inputs, errors, limited, violations, overruns, reliableFull, events, known, auths, strangeProxy                         *prometheus.Desc
 	rooms, stuck, taken, late, gamePanics, maxRooms, quarantined, paused, mailRefused, overdue, appends, rollbacks, shadows                          *prometheus.Desc
 }
 
@@ -29,6 +29,7 @@ func newCollector(n *Node) *collector {
 		accepted:     d("connections_accepted_total", "Sockets accepted."),
 		maxConns:     d("connections_limit", "Sockets that this node takes at most."),
 		refused:      d("connections_refused_total", "Sockets refused: full (503, too many or stopping), address (429, too many of one) or for their handshake (any other answer).", "reason"),
+		strangeProxy: d("connections_strange_proxy_total", "Of the handshakes refused, those with a PROXY header from an address that is not trusted: see --trust-proxy."),
 		messages:     d("messages_total", "WebSocket messages.", "direction"),
 		bytes:        d("bytes_total", "Bytes on game sockets.", "direction"),
 		closed:       d("connections_closed_total", "WebSocket connections closed, by close code.", "code"),
@@ -85,6 +86,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	put(c.refused, count, float64(e.Refused), "full")
 	put(c.refused, count, float64(e.RefusedAddr), "address")
 	put(c.refused, count, float64(e.Rejected), "handshake")
+	put(c.strangeProxy, count, float64(e.StrangeProxy))
 	put(c.messages, count, float64(e.MessagesIn), "in")
 	put(c.messages, count, float64(e.MessagesOut), "out")
 	put(c.bytes, count, float64(e.BytesIn), "in")
