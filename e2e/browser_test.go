@@ -78,10 +78,11 @@ type server struct {
 	binary string
 	data   string
 	store  string // the flag that says where it keeps its rooms; "": in data
+	flags  []string
 
-	cmd        *exec.Cmd
-	game, page string
-	exited     chan error
+	cmd               *exec.Cmd
+	game, page, admin string
+	exited            chan error
 
 	mu     sync.Mutex
 	output strings.Builder
@@ -105,7 +106,7 @@ func build(t *testing.T, program string) string {
 	return path
 }
 
-var addresses = regexp.MustCompile(`(Play|Game) +\w+://([^/ ]+)/`)
+var addresses = regexp.MustCompile(`(Play|Game|Admin) +\w+://([^/ ]+)/`)
 
 // start runs the binary and waits until it has said where it listens.
 func (s *server) start() {
@@ -113,7 +114,7 @@ func (s *server) start() {
 	if store == "" {
 		store = "--data=" + s.data
 	}
-	s.cmd = exec.Command(s.binary, "--game-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0", store)
+	s.cmd = exec.Command(s.binary, append([]string{"--game-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0", store}, s.flags...)...)
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -140,11 +141,11 @@ func (s *server) read(stdout io.Reader, ready chan struct{}) {
 		fmt.Fprintln(writer{s}, lines.Text())
 		if m := addresses.FindStringSubmatch(lines.Text()); m != nil && found[m[1]] == "" {
 			found[m[1]] = m[2]
-			if len(found) == 2 {
+			if len(found) == 3 {
 				if s.page == "" { // the page stays where it was opened; only the game socket moves
 					s.page = found["Play"]
 				}
-				s.game = found["Game"]
+				s.game, s.admin = found["Game"], found["Admin"]
 				close(ready)
 			}
 		}
