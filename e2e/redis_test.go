@@ -80,13 +80,14 @@ func (b *balancer) serve() {
 type soak struct {
 	t   *testing.T
 	cmd *exec.Cmd
-	out strings.Builder
+	// What it wrote; its last line of out is the report.
+	out, errs strings.Builder
 }
 
 func startSoak(t *testing.T, tickctl, addr, bots, rooms, duration string) *soak {
 	s := &soak{t: t, cmd: exec.Command(tickctl, "soak", "--url=ws://"+addr+"/", "--bots="+bots, "--rooms="+rooms, "--duration="+duration, "--json")}
 	s.cmd.Stdout = &s.out
-	s.cmd.Stderr = &s.out
+	s.cmd.Stderr = &s.errs
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -99,11 +100,11 @@ func (s *soak) wait() report {
 	lines := strings.Split(strings.TrimSpace(s.out.String()), "\n")
 	var r report
 	if jsonErr := json.Unmarshal([]byte(lines[len(lines)-1]), &r); jsonErr != nil {
-		s.t.Fatalf("%v: %s", jsonErr, s.out.String())
+		s.t.Fatalf("%v, %v: %s%s", err, jsonErr, s.out.String(), s.errs.String())
 	}
 	s.t.Logf("%s", lines[len(lines)-1])
 	if err != nil || r.InputsLost+r.InputsDuplicated+r.HistoriesForked+r.Errors > 0 {
-		s.t.Errorf("the soak found something: %v: %s", err, s.out.String())
+		s.t.Errorf("the soak found something: %v: %s%s", err, s.out.String(), s.errs.String())
 	}
 	return r
 }
