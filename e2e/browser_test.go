@@ -96,16 +96,6 @@ func startServer(t *testing.T) *server {
 	return s
 }
 
-// build makes one of our programs.
-func build(t *testing.T, program string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), program)
-	if out, err := exec.Command("go", "build", "-o", path, "../cmd/"+program).CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	return path
-}
-
 var addresses = regexp.MustCompile(`(Play|Game|Admin) +\w+://([^/ ]+)/`)
 
 // start runs the binary and waits until it has said where it listens.
