@@ -45,15 +45,19 @@ await withArena(folder, async (arena) => {
   await order("start", socket);
 
   // The room's node stands still: nothing closes, and it takes a lease until another one goes on. Somebody should say something.
-  at = await apart(arena);
-  const frozenAt = await arena.tick;
-  await order("freeze", at.owner);
-  await page.waitForFunction(() => !document.getElementById("banner").hidden); // for a quarter of a second or so
-  await arena.shot("6-the-rooms-node-is-frozen");
-  await arena.playsOn(frozenAt, 20, "after the room's node froze");
-  await page.getByTestId("banner").waitFor({ state: "hidden" });
-  await arena.shot("7-another-node-goes-on");
-  await order("thaw", at.owner);
+  let said = false;
+  for (let tries = 0; tries < 3 && !said; tries++) { // a lease counts from the last heartbeat, and may be over before the page wonders
+    at = await apart(arena);
+    const frozenAt = await arena.tick;
+    await order("freeze", at.owner);
+    said = await page.waitForFunction(() => !document.getElementById("banner").hidden, null, { timeout: 3000 }).then(() => true, () => false);
+    await arena.shot("6-the-rooms-node-is-frozen");
+    await arena.playsOn(frozenAt, 20, "after the room's node froze");
+    await page.getByTestId("banner").waitFor({ state: "hidden" });
+    await arena.shot("7-another-node-goes-on");
+    await order("thaw", at.owner);
+  }
+  assert(said, "the page says that nothing comes from the room");
   same(await look(arena), kept, "at the end");
 });
 
