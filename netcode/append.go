@@ -3,14 +3,14 @@ package netcode
 import "tickover.dev/codec"
 
 func (m *Hello) Append(dst []byte) []byte {
-	dst = putUints(head(dst, 7, TypeHello), m.Version, uint64(m.Run))
+	dst = putUints(head(dst, 8, TypeHello), m.Version, uint64(m.Run))
 	dst = putStrings(dst, m.Token, m.Session, m.Secret)
 	dst = codec.AppendArrayLen(dst, len(m.Rooms))
 	for _, h := range m.Rooms {
 		dst = codec.AppendString(codec.AppendArrayLen(dst, 3), h.Room)
 		dst = putUints(dst, h.Seat, h.Reliable)
 	}
-	return dst
+	return putUints(dst, m.Attempt)
 }
 
 func (m *Join) Append(dst []byte) []byte {

@@ -38,6 +38,7 @@ const (
 	CloseReliable     uint16 = 4010 // does not acknowledge
 	CloseFlood        uint16 = 4011
 	CloseOverloaded   uint16 = 4012
+	CloseStale        uint16 = 4013 // a later hello of the session was answered
 	CloseUnauthorized uint16 = 4500
 	CloseVersion      uint16 = 4501
 	CloseViolation    uint16 = 4502

@@ -30,6 +30,7 @@ func FuzzParser(f *testing.F) {
 		all = k.usual.Append(all)
 	}
 	f.Add(all)
+	f.Add([]byte("\x97\x01\x01\x07\xa0\xa1s\xa1k\x90\x92\x06\x07")) // a hello of before it had an attempt
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		parseAnything(t, frame)
 		readAgain(t, frame)

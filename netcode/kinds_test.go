@@ -16,11 +16,11 @@ var kinds = []struct{ usual, largest netcode.Message }{
 	{
 		&netcode.Hello{
 			Version: 1, Run: 3735928559, Token: "ann", Session: "s1", Secret: "k1",
-			Rooms: []netcode.Held{{Room: "r1", Seat: 2, Reliable: 41}, {Room: "r2", Seat: 300}},
+			Rooms: []netcode.Held{{Room: "r1", Seat: 2, Reliable: 41}, {Room: "r2", Seat: 300}}, Attempt: 1_795_000_000_000,
 		},
 		&netcode.Hello{
 			Version: netcode.MaxUint, Run: 1<<32 - 1, Token: fullToken, Session: fullName, Secret: fullName,
-			Rooms: []netcode.Held{{Room: fullName, Seat: netcode.MaxUint, Reliable: netcode.MaxUint}},
+			Rooms: []netcode.Held{{Room: fullName, Seat: netcode.MaxUint, Reliable: netcode.MaxUint}}, Attempt: netcode.MaxUint,
 		},
 	},
 	{

@@ -45,7 +45,7 @@ type Message interface {
 
 // Hello opens a session or resumes one.
 //
-//	[1, version, run, token, session, secret, [[room, seat, reliable], …]]
+//	[1, version, run, token, session, secret, [[room, seat, reliable], …], attempt]
 type Hello struct {
 	Version uint64
 	Run     uint32 // the client object's random number
@@ -53,6 +53,7 @@ type Hello struct {
 	Session string // "" for a new one
 	Secret  string
 	Rooms   []Held
+	Attempt uint64 // grows with every hello of a session, over restarts of its client too; 0: not numbered
 }
 
 // Held is a seat that a client still holds, and the last reliable message it has seen there.

@@ -193,6 +193,7 @@ func (m *Hello) read(f *fields) {
 		}
 		m.Rooms = append(m.Rooms, h)
 	}
+	m.Attempt = f.uint()
 }
 
 func (m *Join) read(f *fields) {

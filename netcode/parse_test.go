@@ -69,6 +69,21 @@ func TestUnknownFieldsOfHeldRoomsAreIgnored(t *testing.T) {
 	}
 }
 
+// TestAHelloWithoutAnAttemptIsRead: without it clients of before would be turned away; and one that follows a numbered hello must not
+// get that one's number.
+func TestAHelloWithoutAnAttemptIsRead(t *testing.T) {
+	got := netcode.Hello{Attempt: 9}
+	want := netcode.Hello{Version: 1, Run: 7, Session: "s", Secret: "k"}
+	if err := parse([]byte("\x97\x01\x01\x07\xa0\xa1s\xa1k\x90"), &got); err != nil || !same(&got, &want) {
+		t.Errorf("got %+v and %v, want %+v", got, err, want)
+	}
+	for _, wrong := range []string{"\xff", "\xa19", "\xcf\x00\x20\x00\x00\x00\x00\x00\x00", "\x90"} {
+		if err := parse([]byte("\x98\x01\x01\x07\xa0\xa1s\xa1k\x90"+wrong), &got); !errors.Is(err, netcode.ErrField) {
+			t.Errorf("attempt % x: got %+v and %v, want ErrField", wrong, got, err)
+		}
+	}
+}
+
 // wantPing expects a ping of time 7 and then the end of the frame.
 func wantPing(t *testing.T, parser *netcode.Parser) {
 	t.Helper()

@@ -140,7 +140,7 @@ func byLabel(closed map[uint16]uint64) map[string]uint64 {
 		label := "other"
 		switch {
 		case code >= 1000 && code <= 1014,
-			code == netcode.CloseStopping, code == netcode.CloseNoHello, code >= netcode.CloseBacklog && code <= netcode.CloseOverloaded,
+			code == netcode.CloseStopping, code == netcode.CloseNoHello, code >= netcode.CloseBacklog && code <= netcode.CloseStale,
 			code >= netcode.CloseUnauthorized && code <= netcode.CloseBadSecret:
 			label = strconv.Itoa(int(code))
 		}
