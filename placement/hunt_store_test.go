@@ -350,9 +350,12 @@ type resumed struct {
 	before string
 }
 
-func (s sessionStore) Resume(ctx context.Context, id string, secret, next sessions.Hash, node string) (sessions.Record, string, error) {
+func (s sessionStore) Resume(ctx context.Context, id string, secret, next sessions.Hash, attempt uint64, node string) (sessions.Record, string, error) {
 	p, err := call(ctx, s.n, "resume", func(fate) pair[resumed] {
-		r, before, err := s.n.w.sessions.Resume(context.Background(), id, secret, next, node)
+		r, before, err := s.n.w.sessions.Resume(context.Background(), id, secret, next, attempt, node)
+		if errors.Is(err, sessions.ErrStale) {
+			s.n.w.note("stale hello", s.n.boot)
+		}
 		return pair[resumed]{resumed{r, before}, err}
 	})
 	r, err := p.unpack(err)

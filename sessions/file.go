@@ -23,6 +23,7 @@ type fileSession struct {
 	Player            rooms.Player
 	Gen               uint64
 	Current, Previous Hash
+	Attempt           uint64 // missing in files of older versions: 0
 	Seats             []Place
 	Requests          []Request
 }
@@ -40,7 +41,7 @@ func (g *Registry) snapshot() *fileState {
 	defer g.mu.Unlock()
 	f := &fileState{Format: fileFormat}
 	for _, s := range g.sessions {
-		f.Sessions = append(f.Sessions, fileSession{s.id, s.player, s.gen, s.current, s.previous, slices.Clone(s.seats), slices.Clone(s.requests)})
+		f.Sessions = append(f.Sessions, fileSession{s.id, s.player, s.gen, s.current, s.previous, s.attempt, slices.Clone(s.seats), slices.Clone(s.requests)})
 	}
 	slices.SortFunc(f.Sessions, func(a, b fileSession) int { return strings.Compare(a.ID, b.ID) })
 	return f
@@ -62,7 +63,10 @@ func (g *Registry) Restore(path string, now time.Time) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, fs := range f.Sessions {
-		s := &session{id: fs.ID, player: fs.Player, gen: fs.Gen, current: fs.Current, previous: fs.Previous, seats: fs.Seats, requests: fs.Requests, since: now}
+		s := &session{
+			id: fs.ID, player: fs.Player, gen: fs.Gen, secrets: secrets{fs.Current, fs.Previous, fs.Attempt},
+			seats: fs.Seats, requests: fs.Requests, since: now,
+		}
 		g.sessions[s.id] = s
 		g.enter(s)
 		g.enlist(s)

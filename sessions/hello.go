@@ -29,19 +29,17 @@ func (l *Loop) takeHello(k *conn) {
 		token := m.Token
 		l.greet(k, func(ctx context.Context) (admission, error) { return l.hub.admitToken(ctx, token) })
 	case l.hub.config.Store != nil:
-		id, secret := m.Session, m.Secret
-		l.greet(k, func(ctx context.Context) (admission, error) { return l.hub.reclaim(ctx, id, secret) })
+		id, secret, attempt := m.Session, m.Secret, m.Attempt
+		l.greet(k, func(ctx context.Context) (admission, error) { return l.hub.reclaim(ctx, id, secret, attempt) })
 	default:
-		o, err := l.hub.config.Registry.resume(m.Session, m.Secret, attachment{l, k})
+		o, err := l.hub.config.Registry.resume(m.Session, m.Secret, m.Attempt, attachment{l, k})
 		if err != nil {
-			k.hangUp(netcode.CloseBadSecret, badSecret)
+			k.hangUp(closingOf(err))
 			return
 		}
 		l.welcome(k, o)
 	}
 }
-
-const badSecret = "the secret is wrong or old, or the session is forgotten"
 
 // greet asks who a connection is, on a goroutine that ends with the connection.
 func (l *Loop) greet(k *conn, who func(context.Context) (admission, error)) {
@@ -74,8 +72,7 @@ func (g *greeted) Run(*engine.Loop) {
 	waits := k.state == stateGreeting // else it was closed meanwhile
 	switch {
 	case g.err != nil && waits:
-		code, why := closingOf(g.err)
-		k.hangUp(code, why)
+		k.hangUp(closingOf(g.err))
 	case g.err != nil:
 	case g.grant != nil:
 		l.takeGrant(k, g.grant)
@@ -90,7 +87,9 @@ func closingOf(err error) (code uint16, why string) {
 	case errors.Is(err, errAuthSlow), errors.Is(err, errAuthPanic), errors.Is(err, errStoreAway): // not the client's fault: it may try again
 		return netcode.CloseOverloaded, err.Error()
 	case errors.Is(err, ErrBadSecret), errors.Is(err, ErrNoSession):
-		return netcode.CloseBadSecret, badSecret
+		return netcode.CloseBadSecret, "the secret is wrong or old, or the session is forgotten"
+	case errors.Is(err, ErrStale):
+		return netcode.CloseStale, err.Error()
 	}
 	return netcode.CloseUnauthorized, clip(err.Error(), 100)
 }

@@ -250,12 +250,12 @@ func TestAnOldConnectionUnseatsNobody(t *testing.T) {
 	at := Place{"r", 1}
 	o := g.open(rooms.Player{}, attachment{})
 	g.seat(o.id, o.gen, at, false, 8)
-	o, err := g.resume(o.id, o.secret, attachment{})
+	o, err := g.resume(o.id, o.secret, 0, attachment{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	g.unseat(o.id, o.gen-1, at)
-	if back, _ := g.resume(o.id, o.secret, attachment{}); len(back.seats) != 1 || back.gen != o.gen+1 {
+	if back, _ := g.resume(o.id, o.secret, 0, attachment{}); len(back.seats) != 1 || back.gen != o.gen+1 {
 		t.Errorf("%+v", back)
 	}
 }
@@ -334,7 +334,7 @@ func TestRegistrySurvivesAsAFile(t *testing.T) {
 	if err := errors.Join(h.Restore(dir+"/none", time.Now()), h.Restore(dir+"/s", time.Now())); err != nil {
 		t.Fatal(err)
 	}
-	back, err := h.resume(o.id, o.secret, attachment{})
+	back, err := h.resume(o.id, o.secret, 0, attachment{})
 	if err != nil || back.gen != o.gen+1 || len(back.seats) != 1 || back.player.Name != "ann" {
 		t.Errorf("%+v, %v", back, err)
 	}

@@ -22,8 +22,8 @@ var _ Store = (*Memory)(nil)
 // remembered is one session.
 type remembered struct {
 	Record
-	current, previous Hash
-	until             time.Time
+	secrets
+	until time.Time
 }
 
 // NewMemory makes an empty store.
@@ -36,7 +36,7 @@ func (m *Memory) Open(_ context.Context, r Record, secret Hash) error {
 	if m.find(r.ID) != nil {
 		return fmt.Errorf("open session %s: there is one already", r.ID)
 	}
-	s := &remembered{current: secret}
+	s := &remembered{secrets: secrets{current: secret}}
 	s.keep(r)
 	m.sessions[r.ID] = s
 	m.sweep()
@@ -44,22 +44,19 @@ func (m *Memory) Open(_ context.Context, r Record, secret Hash) error {
 }
 
 // Resume implements Store.
-func (m *Memory) Resume(_ context.Context, id string, secret, next Hash, node string) (Record, string, error) {
+func (m *Memory) Resume(_ context.Context, id string, secret, next Hash, attempt uint64, node string) (Record, string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.find(id)
-	switch {
-	case s == nil:
+	if s == nil {
 		return Record{}, "", ErrNoSession
-	case secret == s.current:
-		s.previous = secret
-	case secret != s.previous || secret == Hash{}: // the second: there is none before the first
-		return Record{}, "", ErrBadSecret
+	}
+	if err := s.rotate(secret, next, attempt); err != nil {
+		return Record{}, "", err
 	}
 	before := s.Node
 	r := s.Record
 	r.Gen, r.Node, r.Connected = r.Gen+1, node, true
-	s.current = next
 	s.keep(r)
 	return s.copy(), before, nil
 }

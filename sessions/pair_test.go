@@ -24,11 +24,11 @@ func (f *flakyStore) Open(ctx context.Context, r Record, secret Hash) error {
 	return errors.Join(f.Memory.Open(ctx, r, secret), f.lose())
 }
 
-func (f *flakyStore) Resume(ctx context.Context, id string, secret, next Hash, node string) (Record, string, error) {
+func (f *flakyStore) Resume(ctx context.Context, id string, secret, next Hash, attempt uint64, node string) (Record, string, error) {
 	if f.away {
 		return Record{}, "", errAway
 	}
-	r, before, err := f.Memory.Resume(ctx, id, secret, next, node)
+	r, before, err := f.Memory.Resume(ctx, id, secret, next, attempt, node)
 	if f.lost {
 		return Record{}, "", errAway
 	}

@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"container/list"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -36,7 +37,16 @@ const awayTTL = 10 * time.Second
 
 // counts is what an operator may want to know.
 type counts struct {
-	opened, resumed, badSecrets, superseded, expired uint64
+	opened, resumed, badSecrets, stale, superseded, expired uint64
+}
+
+// refused counts a hello whose secret was not taken.
+func (c *counts) refused(err error) {
+	if errors.Is(err, ErrStale) {
+		c.stale++
+	} else {
+		c.badSecrets++
+	}
 }
 
 // NewRegistry makes an empty registry that keeps, of sessions without a connection, at most limit with seats and as many without;
@@ -54,7 +64,7 @@ func NewRegistry(limit int) *Registry {
 // open makes a session for a player, in memory.
 func (g *Registry) open(p rooms.Player, at attachment) opened {
 	secret := newSecret()
-	s := &session{id: newSecret(), player: p, gen: 1, current: hash(secret), attached: at}
+	s := &session{id: newSecret(), player: p, gen: 1, secrets: secrets{current: hash(secret)}, attached: at}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.sessions[s.id] = s
@@ -63,16 +73,21 @@ func (g *Registry) open(p rooms.Player, at attachment) opened {
 	return s.opened(secret, false, attachment{})
 }
 
-// resume gives a session in memory to a new connection, if the secret is the newest or the one before it (FAILOVER.md R20).
-func (g *Registry) resume(id, secret string, at attachment) (opened, error) {
+// resume gives a session in memory to a new connection, if its hello has the newest secret, or the one before it and is not stale
+// (docs/failover/RULES.md, R20).
+func (g *Registry) resume(id, secret string, attempt uint64, at attachment) (opened, error) {
 	h := hash(secret)
 	next := newSecret()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s := g.sessions[id]
-	if s == nil || !s.rotate(h, hash(next)) {
-		g.counts.badSecrets++
-		return opened{}, ErrBadSecret
+	err := ErrBadSecret
+	if s != nil {
+		err = s.rotate(h, hash(next), attempt)
+	}
+	if err != nil {
+		g.counts.refused(err)
+		return opened{}, err
 	}
 	s.gen++
 	return s.opened(next, true, g.attach(s, at)), nil
@@ -248,6 +263,7 @@ func (g *Registry) Counts() map[string]uint64 {
 	defer g.mu.Unlock()
 	c := g.counts
 	return map[string]uint64{
-		"opened": c.opened, "resumed": c.resumed, "bad_secret": c.badSecrets, "superseded": c.superseded, "expired": c.expired,
+		"opened": c.opened, "resumed": c.resumed, "bad_secret": c.badSecrets, "stale": c.stale,
+		"superseded": c.superseded, "expired": c.expired,
 	}
 }

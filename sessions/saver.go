@@ -31,16 +31,16 @@ func (h *Hub) openStored(ctx context.Context, p rooms.Player) (*grant, error) {
 }
 
 // reclaim resumes a session for a connection of this node, and has the node told that it was at.
-func (h *Hub) reclaim(ctx context.Context, id, secret string) (a admission, err error) {
+func (h *Hub) reclaim(ctx context.Context, id, secret string, attempt uint64) (a admission, err error) {
 	t := &grant{secret: newSecret(), before: hash(secret), resumed: true}
 	var before string
 	err = h.callStore(ctx, func(ctx context.Context) (err error) {
-		t.Record, before, err = h.config.Store.Resume(ctx, id, t.before, hash(t.secret), h.config.Node)
+		t.Record, before, err = h.config.Store.Resume(ctx, id, t.before, hash(t.secret), attempt, h.config.Node)
 		return err
 	})
 	if err != nil {
 		if !errors.Is(err, errStoreAway) {
-			h.config.Registry.refusedSecret()
+			h.config.Registry.refused(err)
 		}
 		return a, err
 	}
@@ -65,7 +65,7 @@ func (h *Hub) callStore(ctx context.Context, call func(context.Context) error) e
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeWithin)
 	defer cancel()
 	err := call(ctx)
-	if errors.Is(err, ErrBadSecret) || errors.Is(err, ErrNoSession) {
+	if errors.Is(err, ErrBadSecret) || errors.Is(err, ErrStale) || errors.Is(err, ErrNoSession) {
 		h.storeAnswered(nil)
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"container/list"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"slices"
 	"time"
@@ -22,12 +21,11 @@ import (
 //	   │ moved ─────────────────► forgotten soon             resume, adopt: attached again, from everywhere
 //	   └────┘
 type session struct {
-	id       string
-	player   rooms.Player
-	gen      uint64 // of the newest connection here, counted from 1
-	first    uint64 // generation since which the session is known here without a gap
-	current  Hash   // of the newest secret
-	previous Hash   // of the one before it, until the newest was used once
+	id     string
+	player rooms.Player
+	gen    uint64 // of the newest connection here, counted from 1
+	first  uint64 // generation since which the session is known here without a gap
+	secrets
 	seats    []Place
 	joining  int // joins that are not answered yet, over all its connections
 	requests []Request
@@ -74,20 +72,6 @@ func (s *session) opened(secret string, resumed bool, replaced attachment) opene
 	return opened{
 		id: s.id, secret: secret, player: s.player, gen: s.gen, seats: slices.Clone(s.seats), resumed: resumed, replaced: replaced,
 	}
-}
-
-// rotate has next take the place of a secret, if that is one that is good.
-func (s *session) rotate(secret, next Hash) bool {
-	switch {
-	case subtle.ConstantTimeCompare(secret[:], s.current[:]) == 1:
-		s.previous = s.current
-	case subtle.ConstantTimeCompare(secret[:], s.previous[:]) == 1:
-		// The welcome with the newer secret was lost.
-	default:
-		return false
-	}
-	s.current = next
-	return true
 }
 
 // record is what a store is to keep of the session.

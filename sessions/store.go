@@ -22,8 +22,12 @@ type Store interface {
 	// Resume gives a session to a new connection at a node, if secret is its newest one, or the one before it while the newest was
 	// never used (docs/failover/RULES.md, R20). From then on next is the newest, and secret the one before it; the session's
 	// generation is one higher, and the node its own. It gives the session as it is now, and which node it was at.
-	// Errors are ErrBadSecret and ErrNoSession.
-	Resume(ctx context.Context, id string, secret, next Hash, node string) (r Record, before string, err error)
+	//
+	// attempt is the number of the client's hello, 0 if it has none. The secret before the newest is for clients whose welcome was
+	// lost: it needs a higher number than that of the newest hello that it was good for, or none.
+	//
+	// Errors are ErrBadSecret, ErrStale and ErrNoSession; then nothing has changed.
+	Resume(ctx context.Context, id string, secret, next Hash, attempt uint64, node string) (r Record, before string, err error)
 
 	// Save keeps what has become of sessions, each for its TTL from now on. It gives one error for each record: ErrMoved if the
 	// session has another generation by now, ErrNoSession if it is forgotten.
@@ -33,6 +37,7 @@ type Store interface {
 // Errors of a Store.
 var (
 	ErrBadSecret = errors.New("the secret is wrong or old")
+	ErrStale     = errors.New("a later hello of this session was answered")
 	ErrNoSession = errors.New("there is no such session, or it is forgotten")
 	ErrMoved     = errors.New("the session has a newer connection")
 )

@@ -68,11 +68,11 @@ func (g *Registry) part(s *session, now time.Time) (old attachment) {
 	return old
 }
 
-// refusedSecret counts a secret that a store did not take.
-func (g *Registry) refusedSecret() {
+// refused counts a hello whose secret a store did not take.
+func (g *Registry) refused(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.counts.badSecrets++
+	g.counts.refused(err)
 }
 
 // touch notes that a session is to be saved. g.mu is held.

@@ -50,7 +50,7 @@ func BenchmarkResume(b *testing.B) {
 	}
 	n := uint64(0)
 	for b.Loop() {
-		if _, _, err := s.Resume(b.Context(), ann.ID, secret(n), secret(n+1), "b"); err != nil {
+		if _, _, err := s.Resume(b.Context(), ann.ID, secret(n), secret(n+1), 0, "b"); err != nil {
 			b.Fatal(err)
 		}
 		n++

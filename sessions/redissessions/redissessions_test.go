@@ -69,14 +69,14 @@ func TestKeysExpire(t *testing.T) {
 	r.Seats = []sessions.Place{{Room: "r", Seat: 1}}
 	save(t, store, r)
 	about("with a seat", ttl("tk:s:{s-1}"), 30*time.Minute)
-	if _, _, err := store.Resume(t.Context(), r.ID, sessions.Hash{1}, sessions.Hash{2}, "b"); err != nil {
+	if _, _, err := store.Resume(t.Context(), r.ID, sessions.Hash{1}, sessions.Hash{2}, 0, "b"); err != nil {
 		t.Fatal(err)
 	}
 	about("resumed", ttl("tk:s:{s-1}"), 30*time.Minute)
 	r.Gen, r.Seats, r.Connected = 2, nil, false
 	save(t, store, r)
 	about("gone, without a seat", ttl("tk:s:{s-1}"), 2*time.Minute)
-	if _, _, err := store.Resume(t.Context(), r.ID, sessions.Hash{2}, sessions.Hash{3}, "b"); err != nil {
+	if _, _, err := store.Resume(t.Context(), r.ID, sessions.Hash{2}, sessions.Hash{3}, 0, "b"); err != nil {
 		t.Fatal(err)
 	}
 	about("resumed without a seat", ttl("tk:s:{s-1}"), 15*time.Minute)
@@ -126,7 +126,7 @@ func TestARecordOfAnotherVersionIsNoWrongSecret(t *testing.T) {
 	good := s.Do("hget", "tk:s:{s-1}", "r")
 	for _, rest := range []string{"\x02anything", "", "\x01\xc1"} {
 		s.Do("hset", "tk:s:{s-1}", "r", rest)
-		_, _, err := store.Resume(t.Context(), "s-1", sessions.Hash{1}, sessions.Hash{2}, "b")
+		_, _, err := store.Resume(t.Context(), "s-1", sessions.Hash{1}, sessions.Hash{2}, 0, "b")
 		if err == nil || errors.Is(err, sessions.ErrBadSecret) || errors.Is(err, sessions.ErrNoSession) {
 			t.Errorf("%q: %v", rest, err)
 		}
@@ -135,7 +135,7 @@ func TestARecordOfAnotherVersionIsNoWrongSecret(t *testing.T) {
 		}
 	}
 	s.Do("hset", "tk:s:{s-1}", "r", good)
-	if r, _, err := store.Resume(t.Context(), "s-1", sessions.Hash{1}, sessions.Hash{2}, "b"); err != nil || r.Player.Name != "ann" {
+	if r, _, err := store.Resume(t.Context(), "s-1", sessions.Hash{1}, sessions.Hash{2}, 0, "b"); err != nil || r.Player.Name != "ann" {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
@@ -150,11 +150,11 @@ func TestALostAnswerLocksNobodyOut(t *testing.T) {
 	}
 	p.LoseAnswers(2, "tk:s:{s-1}")
 	for i := range 2 {
-		if _, _, err := store.Resume(t.Context(), "s-1", sessions.Hash{1}, sessions.Hash{byte(2 + i)}, "b"); err == nil {
+		if _, _, err := store.Resume(t.Context(), "s-1", sessions.Hash{1}, sessions.Hash{byte(2 + i)}, uint64(5+i), "b"); err == nil {
 			t.Fatal("answered")
 		}
 	}
-	r, before, err := store.Resume(t.Context(), "s-1", sessions.Hash{1}, sessions.Hash{9}, "c")
+	r, before, err := store.Resume(t.Context(), "s-1", sessions.Hash{1}, sessions.Hash{9}, 7, "c")
 	if err != nil || r.Gen < 2 || before == "" {
 		t.Fatalf("%+v at %q, %v", r, before, err)
 	}
@@ -172,7 +172,7 @@ func TestTroubleIsNoAnswer(t *testing.T) {
 	store := open(t, s.URL())
 	trouble := func(what string) {
 		t.Helper()
-		_, _, err := store.Resume(t.Context(), "s-1", sessions.Hash{1}, sessions.Hash{2}, "b")
+		_, _, err := store.Resume(t.Context(), "s-1", sessions.Hash{1}, sessions.Hash{2}, 0, "b")
 		_, err2 := store.Of(t.Context(), "p-1")
 		for i, err := range append(store.Save(t.Context(), []sessions.Record{ann, ann}), err, store.Open(t.Context(), ann, sessions.Hash{1}), err2) {
 			if what == "full" && i == 4 {
@@ -223,7 +223,7 @@ func TestASessionMovesWithinACluster(t *testing.T) {
 	_, to := c.BeginMove("tk:s:{s-1}")
 	c.EndMove("tk:s:{s-1}", to)
 	eventually(t, func() bool { return store.Save(context.Background(), []sessions.Record{ann})[0] == nil })
-	if _, _, err := store.Resume(t.Context(), "s-1", sessions.Hash{1}, sessions.Hash{2}, "b"); err != nil {
+	if _, _, err := store.Resume(t.Context(), "s-1", sessions.Hash{1}, sessions.Hash{2}, 0, "b"); err != nil {
 		t.Error(err)
 	}
 }

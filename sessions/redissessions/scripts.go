@@ -7,6 +7,7 @@ const (
 	answerDone  = "done"
 	answerNone  = "none"
 	answerBad   = "bad"
+	answerStale = "stale"
 	answerMoved = "moved"
 )
 
@@ -17,15 +18,25 @@ redis.call('HSET', KEYS[1], 'g', ARGV[1], 'n', ARGV[2], 'o', ARGV[3], 'c', ARGV[
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
 return 'done'`)
 
-// resumeScript gives a session to a node. ARGV: secret, next secret, node, least TTL in ms.
+// resumeScript gives a session to a node. ARGV: secret, next secret, number of the hello or 0, node, least TTL in ms.
+// A session that a node of an older version has opened or resumed last has no 'a', or an older one: then too much is granted.
 // Hashes of random secrets may be compared in any time: what that tells of them leads nowhere.
-// Generations stay far below 2^53, beyond which Lua would round them.
+// Generations stay far below 2^53, beyond which Lua would round them, and numbers of hellos come in 53 bits.
 var resumeScript = redis.NewScript(`
-local s = redis.call('HMGET', KEYS[1], 'c', 'p', 'n', 'r')
+local s = redis.call('HMGET', KEYS[1], 'c', 'p', 'n', 'r', 'a')
 if not s[1] then return 'none' end
-if s[1] ~= ARGV[1] and s[2] ~= ARGV[1] then return 'bad' end
-redis.call('HSET', KEYS[1], 'p', ARGV[1], 'c', ARGV[2], 'n', ARGV[3], 'o', '1')
-if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[4]) then redis.call('PEXPIRE', KEYS[1], ARGV[4]) end
+local attempt = ARGV[3]
+if s[1] ~= ARGV[1] then
+  if s[2] ~= ARGV[1] then return 'bad' end
+  local granted = s[5] or '0'
+  if attempt == '0' then
+    attempt = granted
+  elseif tonumber(attempt) <= tonumber(granted) then
+    return 'stale'
+  end
+end
+redis.call('HSET', KEYS[1], 'p', ARGV[1], 'c', ARGV[2], 'a', attempt, 'n', ARGV[4], 'o', '1')
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[5]) then redis.call('PEXPIRE', KEYS[1], ARGV[5]) end
 return {redis.call('HINCRBY', KEYS[1], 'g', 1), s[3], s[4]}`)
 
 // saveScript keeps what has become of a session. ARGV: generation, node, connected, the rest, TTL in ms.

@@ -46,7 +46,7 @@ func (s *Store) Open(ctx context.Context, r sessions.Record, secret sessions.Has
 		return fmt.Errorf("open session: %w", err)
 	}
 	answer, err := openScript.Run(ctx, s.client, []string{s.key(r.ID)},
-		generation(r.Gen), r.Node, flag(r.Connected), secret[:], rest, r.TTL().Milliseconds()).Text()
+		decimal(r.Gen), r.Node, flag(r.Connected), secret[:], rest, r.TTL().Milliseconds()).Text()
 	if err == nil && answer != answerDone {
 		err = fmt.Errorf("answer %q", answer) // taken: ids are random, so it is this one, opened before
 	}
@@ -64,10 +64,11 @@ func (s *Store) Open(ctx context.Context, r sessions.Record, secret sessions.Has
 
 // Resume implements sessions.Store.
 func (s *Store) Resume(
-	ctx context.Context, id string, secret, next sessions.Hash, node string,
+	ctx context.Context, id string, secret, next sessions.Hash, attempt uint64, node string,
 ) (r sessions.Record, before string, err error) {
 	r = sessions.Record{ID: id, Node: node, Connected: true}
-	answer, err := resumeScript.Run(ctx, s.client, []string{s.key(id)}, secret[:], next[:], node, r.TTL().Milliseconds()).Result()
+	answer, err := resumeScript.Run(ctx, s.client, []string{s.key(id)},
+		secret[:], next[:], decimal(attempt), node, r.TTL().Milliseconds()).Result()
 	if err != nil {
 		s.learn(err)
 		return r, "", fmt.Errorf("resume session: %w", err)
@@ -77,6 +78,8 @@ func (s *Store) Resume(
 		return r, "", sessions.ErrNoSession
 	case answerBad:
 		return r, "", sessions.ErrBadSecret
+	case answerStale:
+		return r, "", sessions.ErrStale
 	}
 	parts, _ := answer.([]any)
 	if len(parts) != 3 {
@@ -104,7 +107,7 @@ func (s *Store) Save(ctx context.Context, rs []sessions.Record) []error {
 			errs[i] = fmt.Errorf("save session: %w", err)
 			continue
 		}
-		cmds[i] = pipe.Eval(ctx, saveScript, []string{s.key(r.ID)}, generation(r.Gen), r.Node, flag(r.Connected), rest, r.TTL().Milliseconds())
+		cmds[i] = pipe.Eval(ctx, saveScript, []string{s.key(r.ID)}, decimal(r.Gen), r.Node, flag(r.Connected), rest, r.TTL().Milliseconds())
 		s.index(ctx, pipe, r)
 	}
 	_, exec := pipe.Exec(ctx)
@@ -182,7 +185,7 @@ func read(id string, fields []any) (r sessions.Record, ok bool) {
 	return r, unpack(&r, text(3)) == nil
 }
 
-func generation(n uint64) string { return strconv.FormatUint(n, 10) }
+func decimal(n uint64) string { return strconv.FormatUint(n, 10) }
 
 // learn has a Cluster's client look where things are, if an error says that it does not know.
 func (s *Store) learn(err error) {

@@ -32,6 +32,7 @@ func Run(t *testing.T, s Store) {
 		{"WhatIsSavedIsResumed", saves},
 		{"OpenOverwritesNothing", opensOnce},
 		{"TheSecretBeforeIsGoodUntilTheNewestIsUsed", rotates},
+		{"AHelloThatWasGivenUpTakesNothing", ignoresStale},
 		{"WrongSecretsChangeNothing", refuses},
 		{"OlderGenerationsSaveNothing", fences},
 		{"OfManyResumesEachIsANewGeneration", races},
@@ -72,7 +73,13 @@ func (s *suite) open() sessions.Record {
 
 func (s *suite) resume(id, old, next, node string) sessions.Record {
 	s.Helper()
-	r, _, err := s.s.Resume(s.Context(), id, secret(old), secret(next), node)
+	return s.attempt(0, id, old, next, node)
+}
+
+// attempt resumes for a hello with a number.
+func (s *suite) attempt(number uint64, id, old, next, node string) sessions.Record {
+	s.Helper()
+	r, _, err := s.s.Resume(s.Context(), id, secret(old), secret(next), number, node)
 	if err != nil {
 		s.Fatalf("resume with %s: %v", old, err)
 	}
@@ -103,7 +110,7 @@ func (s *suite) wantRecord(want, got sessions.Record) {
 // Whatever is lost here is a seat that its player does not get back, or a room made twice.
 func saves(s *suite) {
 	r := s.open()
-	first, before, err := s.s.Resume(s.Context(), r.ID, secret("1"), secret("2"), "b")
+	first, before, err := s.s.Resume(s.Context(), r.ID, secret("1"), secret("2"), 0, "b")
 	if err != nil || before != "a" {
 		s.Fatalf("was at %q, %v", before, err)
 	}
@@ -145,21 +152,57 @@ func rotates(s *suite) {
 	s.resume(r.ID, "1", "4", "a") // and that with 3
 	s.resume(r.ID, "4", "5", "a")
 	for _, old := range []string{"1", "2", "3"} {
-		_, _, err := s.s.Resume(s.Context(), r.ID, secret(old), secret("x"), "b")
+		_, _, err := s.s.Resume(s.Context(), r.ID, secret(old), secret("x"), 0, "b")
 		s.wantError(sessions.ErrBadSecret, err)
 	}
 	s.resume(r.ID, "4", "6", "b")
 	s.resume(r.ID, "6", "7", "a")
 }
 
+// A hello that its client has given up may come when a later one has been answered. If it were granted, the client's connection would
+// be closed for good, and its secret be worth nothing.
+func ignoresStale(s *suite) {
+	const large = 1<<53 - 3
+	r := s.open()
+	stale := func(number uint64, old string) {
+		s.Helper()
+		_, _, err := s.s.Resume(s.Context(), r.ID, secret(old), secret("x"), number, "b")
+		s.wantError(sessions.ErrStale, err)
+	}
+	s.attempt(9, r.ID, "1", "2", "a")
+	stale(8, "1")
+	stale(9, "1")
+	if all, err := s.s.Of(s.Context(), r.Player.ID); err != nil || len(all) != 1 || all[0].Gen != 2 || all[0].Node != "a" {
+		s.Fatalf("%+v, %v", all, err) // nothing has changed
+	}
+	s.attempt(10, r.ID, "1", "3", "b") // the welcome with 2 was lost
+	stale(9, "1")
+	stale(10, "1")
+	_, _, err := s.s.Resume(s.Context(), r.ID, secret("2"), secret("x"), 11, "b")
+	s.wantError(sessions.ErrBadSecret, err) // it was never shown
+	s.resume(r.ID, "1", "4", "a")           // a client that does not number
+	stale(10, "1")                          // is no reason to forget the number
+
+	s.attempt(3, r.ID, "4", "5", "a") // whoever has the newest secret may begin anew
+	stale(3, "4")
+	s.attempt(large, r.ID, "4", "6", "a")
+	stale(large, "4")
+	s.attempt(large+1, r.ID, "4", "7", "a")
+	s.resume(r.ID, "7", "8", "a")
+	s.attempt(1, r.ID, "7", "9", "a")
+	if got := s.attempt(2, r.ID, "9", "10", "b"); got.Gen != 10 {
+		s.Fatalf("generation %d", got.Gen)
+	}
+}
+
 // Whoever guesses must not disturb, and must not learn more than that he is wrong.
 func refuses(s *suite) {
 	r := s.open()
 	for _, wrong := range []sessions.Hash{secret("0"), {}} {
-		_, _, err := s.s.Resume(s.Context(), r.ID, wrong, secret("x"), "b")
+		_, _, err := s.s.Resume(s.Context(), r.ID, wrong, secret("x"), 0, "b")
 		s.wantError(sessions.ErrBadSecret, err)
 	}
-	_, _, err := s.s.Resume(s.Context(), "nobody", secret("1"), secret("x"), "b")
+	_, _, err := s.s.Resume(s.Context(), "nobody", secret("1"), secret("x"), 0, "b")
 	s.wantError(sessions.ErrNoSession, err)
 	s.save(r)
 	if got := s.resume(r.ID, "1", "2", "b"); got.Gen != 2 {
@@ -186,7 +229,7 @@ func races(s *suite) {
 	var work sync.WaitGroup
 	for i := range many {
 		work.Go(func() {
-			got, _, err := s.s.Resume(s.Context(), r.ID, secret("1"), secret(fmt.Sprint("next ", i)), fmt.Sprint("node ", i))
+			got, _, err := s.s.Resume(s.Context(), r.ID, secret("1"), secret(fmt.Sprint("next ", i)), 0, fmt.Sprint("node ", i))
 			if err != nil {
 				s.Error(err)
 			}
