@@ -31,6 +31,7 @@ type Client struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	session, secret string
+	attempts        attempts
 	player, node    string
 	welcomed        bool // the present connection has been welcomed
 	welcomes        int
@@ -198,7 +199,9 @@ func (c *Client) begin(now time.Time) *netcode.Hello {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.spoke, c.heard, c.pace = now, now, pace{}
-	h := &netcode.Hello{Version: netcode.Version, Run: c.run, Token: c.cfg.token(), Session: c.session, Secret: c.secret}
+	h := &netcode.Hello{
+		Version: netcode.Version, Run: c.run, Token: c.cfg.token(), Session: c.session, Secret: c.secret, Attempt: c.attempts.next(now),
+	}
 	for _, r := range c.rooms {
 		h.Rooms = append(h.Rooms, netcode.Held{Room: r.ID, Seat: r.Seat, Reliable: r.in.seen})
 	}
@@ -219,6 +222,9 @@ func (c *Client) offline(cause error) error {
 		c.stats.Violations++
 	}
 	closed, ok := errors.AsType[*Closed](cause)
+	if ok {
+		c.attempts.lost(closed.Code)
+	}
 	lost := ok && closed.Code == netcode.CloseBadSecret && c.session != ""
 	c.mu.Unlock()
 	if !lost {

@@ -27,6 +27,7 @@ func (c *Client) onWelcome() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.in.welcomed, c.welcomed = true, true
+	c.attempts.welcomed()
 	c.session, c.secret, c.player, c.node = m.Session, m.Secret, m.Player, m.Node
 	if c.welcomes++; c.welcomes > 1 {
 		c.stats.Reconnects++
