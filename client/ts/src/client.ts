@@ -1,4 +1,5 @@
 import { Allowance } from "./allowance.js";
+import { Attempts } from "./attempts.js";
 import { consoleLog, Emitter, type Log } from "./emitter.js";
 import { closedError, Gap, ProtocolError, Refusal } from "./errors.js";
 import { Heartbeat } from "./heartbeat.js";
@@ -44,6 +45,7 @@ export class Client {
   readonly #run = crypto.getRandomValues(new Uint32Array(1))[0]!;
   readonly #host: RoomHost;
   readonly #requests = new Requests<Room | undefined>();
+  readonly #attempts = new Attempts();
   readonly #rooms = new Map<string, Room>(); // by id
   #session = "";
   #secret = "";
@@ -189,6 +191,7 @@ export class Client {
       session: this.#session,
       secret: this.#secret,
       rooms: this.#session ? this.rooms.map((r) => [r.id, r.seat, r.reliable] as const) : [],
+      attempt: this.#attempts.next(Date.now()),
     })], protocol.MAX_MESSAGE_BYTES);
     this.#heartbeat.said(performance.now());
   }
@@ -206,6 +209,7 @@ export class Client {
     const now = performance.now();
     if (this.#welcomedAt !== undefined && now - this.#welcomedAt >= GOOD_AFTER_MS) this.#attempt = 0;
     this.#drop(code, reason);
+    this.#attempts.lost(code);
     const next = afterClose(code);
     if (next === "stop") return this.#end(code, reason);
     if (next === "new_session") this.#loseSession();
@@ -346,6 +350,7 @@ export class Client {
     this.name = m.name;
     this.node = m.node;
     this.#welcomedAt = now;
+    this.#attempts.welcomed();
     this.#heartbeat.welcome(m.time, now);
     for (const resume of this.#resumes) resume.until = now + RESUME_MS;
     this.#save();

@@ -26,6 +26,8 @@ export interface Hello {
   session: string;
   secret: string;
   rooms: readonly HeldRoom[];
+  /** Higher than that of any hello before; 0: not numbered. */
+  attempt: number;
 }
 
 const valueOptions = { maxDepth: 12, ignoreUndefined: true };
@@ -40,7 +42,7 @@ export function encodeValue(value: unknown): Uint8Array {
 }
 
 export function encodeHello(h: Hello): Uint8Array {
-  return encode([1, VERSION, h.run, h.token, h.session, h.secret, h.rooms]);
+  return encode([1, VERSION, h.run, h.token, h.session, h.secret, h.rooms, h.attempt]);
 }
 
 export function encodeJoin(request: number, mode: JoinMode, kind: string, target: string, options: unknown): Uint8Array {

@@ -45,7 +45,7 @@ async function resume(peer: Peer, fields: Parameters<typeof joined>[0]): Promise
 test("joining gives a room with its seat and first state", async () => {
   const { client, peer, room } = await play();
   assert.deepEqual(peer.hello.slice(0, 2), [1, 1]);
-  assert.deepEqual(peer.hello.slice(3), ["ann", "", "", []]);
+  assert.deepEqual(peer.hello.slice(3, 7), ["ann", "", "", []]);
   assert.deepEqual([room.id, room.seat, room.rate, room.tick, room.epoch, room.state], ["r1", 7, 20, 5, 100, { x: 1 }]);
   assert.equal(client.status.is, "open");
   assert.deepEqual(client.rooms, [room]);
@@ -173,7 +173,7 @@ test("a lost connection is resumed with the seat, and nothing is applied or hear
   await eventually("the acknowledgement", () => room.unacknowledged === 2);
 
   const next = await resume(peer, { room: 9, reliable: 1, applied: 2, tick: 8 });
-  assert.deepEqual(next.hello.slice(3), ["ann", "s1", "k1", [["r1", 7, 2]]]);
+  assert.deepEqual(next.hello.slice(3, 7), ["ann", "s1", "k1", [["r1", 7, 2]]]);
   assert.equal(next.hello[2], peer.hello[2], "the run stays");
   assert.deepEqual((await next.expect(4)).slice(0, 3), [4, 9, 3]);
   next.say([19, 9, 101, 8, 3], [20, { x: 2 }], [22, 2, "late", 2], [22, 3, "late", 3]);
@@ -351,7 +351,7 @@ test("an old secret is forgotten, the rooms are left and a new session starts", 
   room.on("left", (info) => (why = info.why));
   peer.close(4504);
   const next = await server.accept();
-  assert.deepEqual((await next.expect(1)).slice(4), ["", "", []]);
+  assert.deepEqual((await next.expect(1)).slice(4, 7), ["", "", []]);
   assert.deepEqual([why, storage.items.size], ["session_lost", 0]);
 });
 
@@ -370,12 +370,50 @@ test("after a reload the kept seats come back", async () => {
   const resuming = reloaded.resume();
   const peer = await server.welcome("s1", "k2", 1);
   assert.notEqual(peer.hello[2], first.peer.hello[2], "a new object is a new run");
-  assert.deepEqual(peer.hello.slice(4), ["s1", "k1", []]);
+  assert.deepEqual(peer.hello.slice(4, 7), ["s1", "k1", []]);
   peer.say(joined({ outcome: 1, reliable: 12 }), [19, 1, 100, 30, 0], [20, { x: 30 }]);
   const [room] = await resuming;
   assert.deepEqual([room!.seat, room!.key, room!.state], [7, "lobby", { x: 30 }]);
   assert.equal(room!.send({ dx: 1 }), true);
   assert.deepEqual((await peer.expect(4)).slice(0, 5), [4, 1, 1, 12, 30]);
+});
+
+test("each hello has a higher number, however the one before ended, and after a reload", async () => {
+  // Without it a server could not tell a hello that was given up from the one that counts.
+  const storage = memoryStorage();
+  const client = connect({ storage });
+  client.connect();
+  const numbers: number[] = [Date.now() - 60_000];
+  const hello = async (peer: Peer): Promise<Peer> => {
+    numbers.push((await peer.expect(1))[7] as number);
+    return peer;
+  };
+  (await hello(await server.accept())).drop();
+  (await hello(await server.accept())).close(4012, "sessions cannot be reached just now");
+  const peer = await server.welcome();
+  numbers.push(peer.hello[7] as number);
+  await eventually("the session is kept", () => storage.items.size > 0);
+  client.close();
+  const reloaded = connect({ storage });
+  reloaded.resume().catch(() => {}); // the seats are not this test's business
+  const next = await server.welcome("s1", "k2", 1);
+  numbers.push(next.hello[7] as number);
+  assert.equal(next.hello[5], "k1");
+  assert.equal(numbers.length, 5);
+  for (let i = 1; i < numbers.length; i++) assert.ok(numbers[i]! > numbers[i - 1]!, String(numbers));
+});
+
+test("a page whose clock went back gets in without a number", async () => {
+  // The page before may have had a higher number and no welcome: then none of this one's would do until the clock has caught up.
+  const client = connect();
+  client.connect();
+  const first = await server.accept();
+  assert.ok(((await first.expect(1))[7] as number) > 0);
+  first.close(4013, "a later hello of this session was answered");
+  const second = await server.welcome();
+  assert.equal(second.hello[7], 0);
+  second.drop();
+  assert.ok(((await server.welcome("s1", "k2", 1)).hello[7] as number) > 0);
 });
 
 test("a kept seat that ended meanwhile is told, and resume does not wait for it", async () => {

@@ -14,7 +14,7 @@ function examples(): { fields: unknown[]; hex: string }[] {
 function encoded(f: unknown[]): Uint8Array {
   const [n, s] = [f as number[], f as string[]];
   switch (n[0]) {
-    case 1: return protocol.encodeHello({ run: n[2]!, token: s[3]!, session: s[4]!, secret: s[5]!, rooms: f[6] as protocol.HeldRoom[] });
+    case 1: return protocol.encodeHello({ run: n[2]!, token: s[3]!, session: s[4]!, secret: s[5]!, rooms: f[6] as protocol.HeldRoom[], attempt: n[7]! });
     case 2: return protocol.encodeJoin(n[1]!, n[2] as protocol.JoinMode, s[3]!, s[4]!, f[5]);
     case 3: return protocol.encodeLeave(n[1]!, n[2]!);
     case 4: return protocol.encodeInput(n[1]!, n[2]!, n[3]!, n[4]!, protocol.encodeValue(f[5]));

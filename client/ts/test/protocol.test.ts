@@ -14,7 +14,7 @@ test("an input is an array of six whose last field is the value's own bytes", ()
 });
 
 test("every client message decodes to the fields of the table", () => {
-  assert.deepEqual(decode(protocol.encodeHello({ run: 9, token: "ann", session: "s", secret: "k", rooms: [["r", 3, 8]] })), [1, 1, 9, "ann", "s", "k", [["r", 3, 8]]]);
+  assert.deepEqual(decode(protocol.encodeHello({ run: 9, token: "ann", session: "s", secret: "k", rooms: [["r", 3, 8]], attempt: 2 ** 53 - 1 })), [1, 1, 9, "ann", "s", "k", [["r", 3, 8]], 2 ** 53 - 1]);
   assert.deepEqual(decode(protocol.encodeJoin(1, protocol.JoinMode.JoinOrCreate, "arena", "lobby", { bots: 50 })), [2, 1, 2, "arena", "lobby", { bots: 50 }]);
   assert.deepEqual(decode(protocol.encodeJoin(1, protocol.JoinMode.Room, "", "id", undefined)), [2, 1, 0, "", "id", null]);
   assert.deepEqual(decode(protocol.encodeLeave(2, 1)), [3, 2, 1]);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Allowance } from "../src/allowance.js";
+import { Attempts } from "../src/attempts.js";
 import { Heartbeat } from "../src/heartbeat.js";
 import { KeepsakeStore } from "../src/keepsake.js";
 import { Receipts } from "../src/receipts.js";
@@ -16,10 +17,15 @@ test("back-off doubles up to twenty seconds with full jitter, or to five while a
 });
 
 test("close codes are taken by their ranges", () => {
-  for (const code of [1001, 1005, 1006, 1011, 1012, 1013, 1014, 4000, 4009, 4499, 3002]) assert.equal(afterClose(code), "reconnect", String(code));
+  for (const code of [1001, 1005, 1006, 1011, 1012, 1013, 1014, 4000, 4009, 4013, 4499, 3002]) assert.equal(afterClose(code), "reconnect", String(code));
   for (const code of [1000, 1002, 1003, 1007, 1008, 1009, 1010, 4500, 4503, 4999]) assert.equal(afterClose(code), "stop", String(code));
   assert.equal(afterClose(4504), "new_session");
   assert.ok(waitMs(4504, 0, false, 0.99) < 100 && waitMs(4504, 3, false, 0.99) > 1000, "a second one in a row waits like any other");
+});
+
+test("numbers of hellos follow the clock, and grow when it does not", () => {
+  const a = new Attempts();
+  assert.deepEqual([50, 50, 20, 70, -1].map((ms) => a.next(ms)), [50, 51, 52, 70, 71]);
 });
 
 test("reliable messages pass once and in order", () => {
