@@ -191,8 +191,6 @@ func (p *player) act() {
 	case c == nil:
 		p.begin()
 		return
-	case p.stolen(c):
-		return
 	case c.Err() != nil:
 		w.fail("%s was sent away for good: %v", p.name, c.Err())
 		return
@@ -237,19 +235,6 @@ func (p *player) act() {
 	case roll < 1000:
 		p.pause(between(p.dice, 500*time.Millisecond, 3*time.Second))
 	}
-}
-
-// stolen begins anew if the session was taken from the process by a hello of its own. That is known: one that was given up, and still was
-// under way to the store when the next was answered, presents the secret before the newest, which is good until that is used (R20).
-func (p *player) stolen(c *process) bool {
-	closed := new(client.Closed)
-	if !errors.As(c.Err(), &closed) || closed.Code != netcode.CloseSuperseded {
-		return false
-	}
-	p.w.note("known: a session was taken by its own former hello", p.name)
-	p.secrets = nil
-	p.become(nil)
-	return true
 }
 
 func (p *player) begin() {
