@@ -32,7 +32,7 @@ type request struct {
 	// Guarded by client.mu.
 	number    uint64 // 0: never sent in this session
 	sent      bool   // on this connection
-	abandoned bool   // nobody waits any more: a seat that comes is given up at once
+	abandoned bool   // nobody waits any more: a seat that comes of a join is given up at once
 }
 
 // Join enters a room and returns the seat. The callbacks of req.Handler may come before Join returns. An answer that says no is a
@@ -100,7 +100,8 @@ func (c *Client) enqueue(q *request) error {
 	return nil
 }
 
-// abandon forgets a request that was never sent, and remembers to undo one that was.
+// abandon forgets a join that was never sent, and remembers to undo one that was. A leave goes on: whoever gives a seat up has decided so,
+// and the room, which may have no owner just now, would keep the seat for as long as the session has a connection.
 func (c *Client) abandon(q *request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -112,7 +113,7 @@ func (c *Client) abandon(q *request) {
 		return
 	default:
 	}
-	if q.number == 0 {
+	if q.number == 0 && q.join != nil {
 		c.requests = slices.DeleteFunc(c.requests, func(o *request) bool { return o == q })
 		return
 	}
@@ -151,15 +152,20 @@ func (c *Client) find(number uint64) *request {
 	return nil
 }
 
-// appendRequests appends what has not been sent on this connection, in order: a leave whose seat is not back yet holds up what
-// comes behind it, so that numbers grow on the wire. The caller holds mu.
+// appendRequests appends what has not been sent on this connection, in order. A leave whose seat is not back yet waits, and so does a join
+// behind it that may mean the same room: it would be given the seat that is to be left.
 func (c *Client) appendRequests(dst []byte) []byte {
+	var leaving []*Room // that are not back yet
 	for _, q := range c.requests {
 		if q.sent {
 			continue
 		}
 		if q.room != nil && !q.room.attached {
-			break
+			leaving = append(leaving, q.room)
+			continue
+		}
+		if q.join != nil && slices.ContainsFunc(leaving, q.mayMean) {
+			continue
 		}
 		if q.join != nil && len(dst) > headBytes && len(dst)+len(q.join.Options) > maxValueBytes {
 			break // in the next message
@@ -177,6 +183,18 @@ func (c *Client) appendRequests(dst []byte) []byte {
 		}
 	}
 	return dst
+}
+
+// mayMean reports whether a join may lead to a room that is there already.
+func (q *request) mayMean(r *Room) bool {
+	switch j := q.join; j.Mode {
+	case netcode.JoinCreate:
+		return false
+	case netcode.JoinID:
+		return j.Target == r.ID
+	default:
+		return j.Target != "" && j.Kind == r.Kind && j.Target == r.Key
+	}
 }
 
 // poke makes the writing goroutine look for something to do. The caller holds mu.

@@ -141,7 +141,8 @@ func (r *Room) push(value []byte, wait chan answer) (uint64, error) {
 	return number, nil
 }
 
-// Leave gives the seat up for good and waits until the server has said so. OnLeft is called too.
+// Leave gives the seat up for good and waits until the server has said so. OnLeft is called too. When ctx ends first, nobody waits any
+// more, but the seat is given up all the same, as soon as its room is reached: then OnLeft alone tells.
 func (r *Room) Leave(ctx context.Context) error {
 	_, err := r.client.ask(ctx, &request{room: r})
 	return err

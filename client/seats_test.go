@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -401,5 +402,73 @@ func TestQuietClientStillAcknowledges(t *testing.T) {
 	now = now.Add(ackAfter)
 	if ms := compose(); len(ms) != 1 {
 		t.Fatal("a repeated message was not acknowledged again", ms)
+	}
+}
+
+// TestALeaveThatNobodyWaitsForIsSentAllTheSame: without it a leave whose room had no owner for as long as its caller waited was forgotten.
+// The seat was kept, by somebody who had given it up, until the session ended.
+func TestALeaveThatNobodyWaitsForIsSentAllTheSame(t *testing.T) {
+	back, asked := make(chan struct{}), make(chan string, 10)
+	comeBack := sync.OnceFunc(func() { close(back) })
+	defer comeBack()
+	url := clienttest.Listen(t, func(p *clienttest.Peer) {
+		if p.Number == 0 {
+			welcome(p, false)
+			if join, ok := want[*netcode.Join](p); ok {
+				p.Send(seat(join.Request, 1))
+			}
+			p.Cut()
+			return
+		}
+		welcome(p, true) // and nothing of the seat: its room has no owner
+		if join, ok := want[*netcode.Join](p); ok {
+			asked <- "join " + join.Target
+			p.Send(&netcode.Error{Request: join.Request, Code: netcode.CodeRoomFull})
+		}
+		<-back
+		p.Send(seat(0, 9))
+		if leave, ok := want[*netcode.Leave](p); ok {
+			asked <- "leave"
+			p.Send(&netcode.Left{Request: leave.Request, Room: leave.Room, Why: "left"})
+		}
+		if join, ok := want[*netcode.Join](p); ok {
+			asked <- "join " + join.Target
+			p.Send(&netcode.Error{Request: join.Request, Code: netcode.CodeRoomFull})
+		}
+		rest(p)
+	})
+	c := dialed(t, quick(url))
+	left := make(chan struct{})
+	room, err := c.JoinID(soon(t), "r1", nil, Handler{OnLeft: func(string, []byte) { close(left) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "connected again", func() bool { return c.Reconnects() == 1 && c.Online() && !room.Attached() })
+	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := room.Leave(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	full := func(target string) {
+		_, err := c.JoinID(soon(t), target, nil, Handler{})
+		if refused, ok := errors.AsType[*Refused](err); !ok || refused.Code != netcode.CodeRoomFull {
+			t.Errorf("join %s: %v", target, err)
+		}
+	}
+	full("r2") // another room need not wait for that one
+	var again sync.WaitGroup
+	again.Go(func() { full("r1") }) // the same one must, or it would be given the seat that is left then
+	eventually(t, "the second join is asked for", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return len(c.requests) == 2 })
+	comeBack()
+	again.Wait()
+	select {
+	case <-left:
+	case <-soon(t).Done():
+		t.Fatal("the seat is kept")
+	}
+	for _, w := range []string{"join r2", "leave", "join r1"} {
+		if got := <-asked; got != w {
+			t.Errorf("got %s, want %s", got, w)
+		}
 	}
 }
