@@ -38,6 +38,9 @@ type Rooms interface {
 	// Claim claims a room whose newest epoch is r.Epoch, and runs it. It gives the new epoch; rooms.ErrGone, rooms.ErrClaimLost, or
 	// an error that is ErrCannotRun.
 	Claim(ctx context.Context, r Record) (rooms.Epoch, error)
+	// Forestall sees to it that a room which has no journal gets none: a creation of r.Epoch, or before, that is still under way is
+	// refused by it. rooms.ErrBorn: it has got one.
+	Forestall(ctx context.Context, r Record) error
 	// Prove has a room write to its journal.
 	Prove(room rooms.ID)
 	// Load tells how many rooms and connections this node has.
@@ -319,6 +322,8 @@ func (c *Cluster) carryOut(ctx context.Context, o Order) {
 		a.Record, a.Err = c.config.Directory.Raise(ctx, o.Record)
 	case OrderProve:
 		c.config.Rooms.Prove(o.Record.Room)
+	case OrderForestall:
+		a.Err = c.config.Rooms.Forestall(ctx, o.Record)
 	case OrderRemove:
 		a.Err = c.config.Directory.Remove(ctx, o.Record)
 	case OrderForget:
@@ -332,7 +337,7 @@ func (c *Cluster) carryOut(ctx context.Context, o Order) {
 func (c *Cluster) count(a Answer) {
 	t, room := a.Order.Type, a.Order.Record.Room
 	switch {
-	case errors.Is(a.Err, rooms.ErrGone):
+	case errors.Is(a.Err, rooms.ErrGone), errors.Is(a.Err, rooms.ErrBorn):
 	case t == OrderClaim && a.Err == nil:
 		c.stats.Claims.Add(1)
 		c.stats.LastRunMs.Store(time.Now().UnixMilli())

@@ -62,6 +62,10 @@ func (e *estate) Claim(ctx context.Context, r cluster.Record) (rooms.Epoch, erro
 	return epoch, err
 }
 
+func (e *estate) Forestall(ctx context.Context, r cluster.Record) error {
+	return e.journal.Forestall(ctx, r.Room, r.Epoch, nil, time.Minute)
+}
+
 func (e *estate) Prove(id rooms.ID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

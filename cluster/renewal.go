@@ -60,6 +60,7 @@ func (n *Renewal) Take(now Record, err error) (pause time.Duration, done bool) {
 	switch {
 	case n.settling && (lost || errors.Is(err, ErrNoRecord)): // entering tells who comes before whom
 		n.settling = false
+		n.Record.Epoch++ // whoever has taken the room off the directory has forestalled it up to that epoch
 		return 0, false
 	case lost, errors.Is(err, rooms.ErrGone):
 		n.Err = err

@@ -59,15 +59,20 @@ func TestTheNewestOwnerInsistsAfterASecondLoss(t *testing.T) {
 	}
 }
 
-// A node that is wrongly taken for dead has its new records taken away: the room must not end for that.
+// A node that is wrongly taken for dead has its new records taken away, and a creation in their epoch forestalled: the room must not end
+// for that.
 func TestARenewalBeginsAgainWithoutItsRecord(t *testing.T) {
 	r := &renewing{t, memstore.New()}
 	n := r.begin(3, 16)
 	r.step(n)
+	forestalled := n.Record.Epoch
 	if err := r.store.Remove(t.Context(), n.Record); err != nil {
 		t.Fatal(err)
 	}
 	r.end(n)
+	if n.Record.Epoch <= forestalled {
+		t.Errorf("it is to be made in epoch %d, which is forestalled", n.Record.Epoch)
+	}
 	if at, err := r.store.Look(t.Context(), "r"); n.Err != nil || err != nil || at != n.Record {
 		t.Errorf("%v; the directory says %+v, %v", n.Err, at, err)
 	}

@@ -75,6 +75,7 @@ type wreck struct {
 	renewBlind   bool // R19: the directory is not asked
 	renewByForce bool // R19: what it says is overruled
 	renewFirst   bool // R19: whoever comes first has the room, although another had it later
+	forestallAll bool // R19: a room that was given up for want of a journal may not be renewed either
 }
 
 func (w *world) in(d time.Duration, do func()) {
@@ -267,6 +268,8 @@ func (n *node) carryOut(o cluster.Order) {
 		n.shard.Prove(o.Record.Room)
 		n.answerSoon(cluster.Answer{Order: o})
 		n.step()
+	case cluster.OrderForestall:
+		call(func(a *cluster.Answer) { a.Err = n.forestall(ctx, o.Record) })
 	case cluster.OrderRemove:
 		call(func(a *cluster.Answer) { a.Err = w.store.Remove(ctx, o.Record) })
 	case cluster.OrderForget:
@@ -437,7 +440,7 @@ func (w *world) fault() {
 var mustHappen = []string{
 	"crash", "freeze", "cut", "store away", "take-over", "fenced", "claim lost", "claim sent again", "append unanswered", "answer lost",
 	"member forgotten", "ended: lost", "ended: released", "proved", "drain", "release with the peer gone", "store came back empty", "renewed",
-	"renewal lost", "room lost with the store", "a node slept through it",
+	"renewal lost", "room lost with the store", "a node slept through it", "forestalled",
 }
 
 // Without it nobody knows whether rooms find a new owner, and only one, whatever nodes and store do.
@@ -471,10 +474,11 @@ func TestBrokenRulesAreNoticed(t *testing.T) {
 	simtest.Notice(t, []simtest.Mutant{
 		mutant("claimant does not raise", 2, wreck{noRaise: true}),
 		mutant("stale owner is not told", 31, wreck{noProof: true}),
-		mutant("edge triggered, nobody repairs, raises are slow", 167, wreck{edge: true, noRepair: true, slowRaise: true}),
+		mutant("edge triggered, nobody repairs, raises are slow", 27, wreck{edge: true, noRepair: true, slowRaise: true}),
 		mutant("named node does not look, nobody repairs", 16, wreck{ownUnseen: true, noRepair: true}),
 		mutant("renewed without the directory", 2, wreck{renewBlind: true}),
 		mutant("renewed by force", 2, wreck{renewByForce: true}),
 		mutant("renewed by whoever comes first", 24, wreck{renewFirst: true}),
+		mutant("forestalled for good", 8, wreck{forestallAll: true}),
 	})
 }

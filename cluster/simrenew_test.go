@@ -133,3 +133,12 @@ func (n *node) takeRenewal(r *cluster.Renewal, now cluster.Record, err error) {
 	n.shard.TakeRenewed(id, renewed, r.Err, w.now)
 	n.step()
 }
+
+// forestall keeps a room that has no journal from being born.
+func (n *node) forestall(ctx context.Context, r cluster.Record) error {
+	n.w.counts["forestalled"]++
+	if n.w.wreck.forestallAll {
+		r.Epoch = 1 << 60
+	}
+	return n.w.journal.Forestall(ctx, r.Room, r.Epoch, nil, time.Minute)
+}

@@ -22,11 +22,15 @@ import (
 //	listed ──► ask ───────────────────────────────────────────► claim ──────► raise ──► done
 //	            │ its owner lives: the directory is behind        │ lost        ▲ │
 //	            ├─────────────────────────────────────────────────┼─────────────┘ │ this node runs it, and somebody
-//	            └── no journal: remove ──► done                   └──► done       ▼ has claimed it since
-//	                                                                            prove ──► done
+//	            └── no journal: forestall ─► remove ──► done      └──► done       ▼ has claimed it since
+//	                      └── it has one by now: ask                            prove ──► done
 //
 // A claim names the epoch that it ends, and is lost if the room is in another by then: so nobody need ask first, where the directory or
 // an offer tells of an epoch whose owner is one no more.
+//
+// A room without a journal has ended, or was never born: its creator may be frozen, or slow, and its first entry still be under way. So
+// before its record is removed, and its key is anybody's, the journal is told to refuse that entry: else the room would live without a
+// record, beside another one of its key, and be lost when its creator dies.
 //
 // A room that this node runs, and that it does not find listed, is checked: asked about in the same way. If its journal is gone as well,
 // it has to prove itself: its own append finds that out, and the room is renewed; see Renewal.
@@ -58,13 +62,14 @@ type SweepConfig struct {
 type OrderType uint8
 
 const (
-	OrderOwned  OrderType = iota + 1 // list what Boot owns
-	OrderTop                         // read the top of the room's journal
-	OrderClaim                       // claim the room, whose newest epoch is Record.Epoch, and run it
-	OrderRaise                       // write Record into the directory
-	OrderProve                       // have the room write an entry: if it has another owner, it is told so by its journal
-	OrderRemove                      // take Record off the directory: the room has no journal any more
-	OrderForget                      // take Boot off the members
+	OrderOwned     OrderType = iota + 1 // list what Boot owns
+	OrderTop                            // read the top of the room's journal
+	OrderClaim                          // claim the room, whose newest epoch is Record.Epoch, and run it
+	OrderRaise                          // write Record into the directory
+	OrderProve                          // have the room write an entry: if it has another owner, it is told so by its journal
+	OrderForestall                      // have the journal refuse the creation of the room in Record.Epoch: it has none
+	OrderRemove                         // take Record off the directory: the room has no journal, and gets none
+	OrderForget                         // take Boot off the members
 )
 
 // Order is something that a sweep wants done.
@@ -77,7 +82,7 @@ type Order struct {
 // Answer is what became of an order.
 type Answer struct {
 	Order Order
-	Err   error // rooms.ErrGone and rooms.ErrClaimLost mean what they do in a Journal; ErrCannotRun: never mind this room for a while
+	Err   error // those of package rooms mean what they do in a Journal; ErrCannotRun: never mind this room for a while
 
 	Records []Record    // of OrderOwned
 	Record  Record      // of OrderRaise: as it stands now
@@ -106,6 +111,7 @@ const (
 	stageCheck // of a room that this node runs, and that the directory has lost: has its journal been lost, too?
 	stageRaise
 	stageProve
+	stageForestall
 	stageRemove
 )
 
@@ -214,7 +220,10 @@ func (s *Sweep) Suspect(b Boot, now time.Duration, w *Watch) {
 const maxSuspects = 64
 
 func (p *pursuit) order() Order {
-	t := [...]OrderType{stageAsk: OrderTop, stageClaim: OrderClaim, stageCheck: OrderTop, stageRaise: OrderRaise, stageProve: OrderProve, stageRemove: OrderRemove}[p.stage]
+	t := [...]OrderType{
+		stageAsk: OrderTop, stageClaim: OrderClaim, stageCheck: OrderTop, stageRaise: OrderRaise, stageProve: OrderProve,
+		stageForestall: OrderForestall, stageRemove: OrderRemove,
+	}[p.stage]
 	return Order{Type: t, Record: p.record}
 }
 
@@ -233,10 +242,10 @@ func (s *Sweep) Take(a Answer, now time.Duration, w *Watch, own Own) {
 	switch {
 	case errors.Is(a.Err, ErrCannotRun):
 		p.due, p.stage = now+sweepAgain, stageAsk
-	case a.Err != nil && !errors.Is(a.Err, rooms.ErrGone) && !errors.Is(a.Err, rooms.ErrClaimLost):
+	case a.Err != nil && !isVerdict(a.Err):
 		p.due += sweepRetry
 		if p.stage == stageRemove {
-			p.stage = stageAsk // its creator may have been frozen: by the time of the next try it may have a journal
+			p.stage = stageAsk // it may have been renewed: by the time of the next try it may have a journal
 		}
 	default:
 		s.step(p, a, w, own)
@@ -244,6 +253,11 @@ func (s *Sweep) Take(a Answer, now time.Duration, w *Watch, own Own) {
 	if s.pursuits[p.record.Room] == p {
 		heap.Push(&s.queue, p)
 	}
+}
+
+// isVerdict reports whether an error is a journal's answer, rather than none.
+func isVerdict(err error) bool {
+	return errors.Is(err, rooms.ErrGone) || errors.Is(err, rooms.ErrClaimLost) || errors.Is(err, rooms.ErrBorn)
 }
 
 // step moves a room on by an answer.
@@ -258,10 +272,14 @@ func (s *Sweep) step(p *pursuit, a Answer, w *Watch, own Own) {
 		p.stage = stageProve
 	case p.stage == stageClaim && errors.Is(a.Err, rooms.ErrClaimLost) && !p.asked:
 		p.stage = stageAsk
+	case p.stage == stageForestall && errors.Is(a.Err, rooms.ErrBorn):
+		p.stage = stageAsk
+	case p.stage == stageForestall:
+		p.stage = stageRemove
 	case p.stage != stageClaim, errors.Is(a.Err, rooms.ErrClaimLost):
 		s.done(p) // whoever has it writes the directory; if not, the next listing tells
 	case errors.Is(a.Err, rooms.ErrGone):
-		p.stage = stageRemove
+		p.stage = stageForestall
 	default:
 		p.record.Owner, p.record.Epoch, p.stage = s.me, a.Epoch, stageRaise
 	}
@@ -276,7 +294,7 @@ func (s *Sweep) judge(p *pursuit, a Answer, w *Watch, own Own) {
 	case gone && have: // it is just being opened, or the store has lost its journal: its own append tells
 		p.stage = stageProve
 	case gone:
-		p.stage = stageRemove
+		p.stage = stageForestall
 	case owner == s.me && have:
 		p.record.Owner, p.record.Epoch, p.stage = s.me, a.Top.ID.Epoch, stageRaise
 	case owner == s.me || a.Top.Kind == rooms.EntryRelease || w.IsDead(owner):

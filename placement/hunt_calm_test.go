@@ -2,7 +2,6 @@ package placement_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -94,7 +93,7 @@ func (w *world) disunited() string {
 	for _, p := range w.players {
 		c := p.current()
 		for _, s := range c.all() {
-			if w.isOver(s) || w.roomOf(s) == nil || s.room.Key == "" || w.isUnborn(rooms.ID(s.room.ID)) {
+			if w.isOver(s) || w.roomOf(s) == nil || s.room.Key == "" {
 				continue
 			}
 			at := s.room.Kind + "/" + s.room.Key
@@ -134,30 +133,6 @@ func (w *world) checkJournals() {
 	}
 }
 
-// removed notes that a record was taken off the directory: that of a room without a journal may be of one that is about to be born.
-func (w *world) removed(room rooms.ID) {
-	if _, err := w.journal.Top(context.Background(), room); errors.Is(err, rooms.ErrGone) && !w.wasBorn(room) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.seen.unborn[room] = true
-	}
-}
-
-func (w *world) isUnborn(room rooms.ID) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.seen.unborn[room] {
-		w.counts["known: a room was taken off the directory before it was born"]++
-	}
-	return w.seen.unborn[room]
-}
-
-func (w *world) wasBorn(room rooms.ID) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.seen.born[room]
-}
-
 // inUse gives the rooms that players have seats in.
 func (w *world) inUse() map[rooms.ID]bool {
 	used := map[rooms.ID]bool{}
@@ -172,12 +147,8 @@ func (w *world) inUse() map[rooms.ID]bool {
 }
 
 // leftovers says what is left when everybody has gone.
-//
-// One thing is known, and made up for: a room whose creator was frozen, or taken for dead, between entering it and its first entry may be
-// taken off the directory before it is born. If its creator dies soon after, its journal stays; if the key was given away, there are two
-// rooms of that key.
 func (w *world) leftovers() string {
-	if all := slices.DeleteFunc(w.journal.Rooms(), w.isUnborn); len(all) > 0 {
+	if all := w.journal.Rooms(); len(all) > 0 {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		at, err := w.store.Look(context.Background(), all[0])

@@ -21,8 +21,6 @@ type history struct {
 	newest map[rooms.ID]moment
 	nonces map[ownership]uint64
 	flying map[rooms.ID]map[cluster.Boot]int // appends
-	born   map[rooms.ID]bool                 // rooms that have had a journal
-	unborn map[rooms.ID]bool                 // rooms that were taken off the directory before that
 	ending map[string]bool                   // rooms that a player has asked to end
 }
 
@@ -39,7 +37,7 @@ type ownership struct {
 func newHistory() history {
 	return history{
 		public: map[moment]string{}, newest: map[rooms.ID]moment{}, nonces: map[ownership]uint64{},
-		flying: map[rooms.ID]map[cluster.Boot]int{}, ending: map[string]bool{}, born: map[rooms.ID]bool{}, unborn: map[rooms.ID]bool{},
+		flying: map[rooms.ID]map[cluster.Boot]int{}, ending: map[string]bool{},
 	}
 }
 
@@ -119,7 +117,7 @@ func (w *world) appended(n *node, e rooms.Entry, outcome rooms.Outcome) {
 	if old, ok := w.seen.nonces[at]; ok && old != e.Nonce || cluster.BootOf(e.Nonce) != n.boot {
 		w.failLocked("I1: entry %s of %s is of %x, epoch of %x, written by %s", e.ID, e.Room, e.Nonce, old, n.boot)
 	}
-	w.seen.nonces[at], w.seen.born[e.Room] = e.Nonce, true
+	w.seen.nonces[at] = e.Nonce
 }
 
 func (w *world) claimed(n *node, room rooms.ID, epoch rooms.Epoch, err error) {
@@ -218,8 +216,6 @@ func (w *world) left(p *player, s *stay, why string) {
 	s.left = why
 	switch {
 	case s.asked, s.late, s.room == nil, why == "ended" && w.seen.ending[s.room.ID]:
-	case why == "unknown" && w.seen.unborn[rooms.ID(s.room.ID)]: // see leftovers
-		w.counts["known: a seat was lost in a room that was taken off the directory before it was born"]++
 	default:
 		w.failLocked("%s lost the seat in %s: %s", p.name, s.room.ID, why)
 	}

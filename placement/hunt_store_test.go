@@ -237,6 +237,20 @@ func (j journal) Tomb(ctx context.Context, room rooms.ID) ([]byte, error) {
 	return p.unpack(err)
 }
 
+func (j journal) Forestall(ctx context.Context, room rooms.ID, epoch rooms.Epoch, end []byte, ttl time.Duration) error {
+	p, err := call(ctx, j.n, "forestall", func(fate) pair[int] {
+		w := j.n.w
+		if w.isLosing() {
+			return pair[int]{0, errAway}
+		}
+		err := w.journal.Forestall(context.Background(), room, epoch, end, ttl)
+		w.note("forestalled", room, epoch, err)
+		return pair[int]{0, err}
+	})
+	_, err = p.unpack(err)
+	return err
+}
+
 // members is the way to the heartbeats.
 type members struct{ n *node }
 
@@ -326,7 +340,6 @@ func (d directory) Tell(ctx context.Context, told []cluster.Record) error {
 func (d directory) Remove(ctx context.Context, r cluster.Record) error {
 	p, err := call(ctx, d.n, "remove", func(fate) pair[int] {
 		d.n.w.note("remove", r.Room, r.Epoch)
-		d.n.w.removed(r.Room)
 		return pair[int]{0, d.n.w.store.Remove(context.Background(), r)}
 	})
 	_, err = p.unpack(err)

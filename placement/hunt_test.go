@@ -18,7 +18,7 @@ var mustHappen = []string{
 	"append: unknown, was done", "append: unknown, was not done", "append: arrived late", "append fenced", "append refused",
 	"take-over", "take-over with an append in flight", "claim lost", "load interrupted by a claim", "release with the peer gone",
 	"resend across a drop", "stay changed with inputs in flight", "session resumed at another node", "gap healed", "packet lost",
-	"wrong obituary", "inbox lost", "reload", "second process", "old secret", "all nodes crash", "raise confirmed and lost",
+	"wrong obituary", "inbox lost", "reload", "second process", "old secret", "all nodes crash", "raise confirmed and lost", "forestalled",
 }
 
 func hunt(t *testing.T, seed uint64, wreck wreck) (w *world) {

@@ -84,6 +84,15 @@ func (l *Local) Claim(ctx context.Context, r cluster.Record) (rooms.Epoch, error
 	return epoch, err
 }
 
+// Forestall implements cluster.Rooms.
+func (l *Local) Forestall(ctx context.Context, r cluster.Record) error {
+	end, ttl, err := l.host.Unborn()
+	if err != nil {
+		return err
+	}
+	return l.town.Tombs.Forestall(ctx, r.Room, r.Epoch, end, ttl)
+}
+
 // Prove implements cluster.Rooms.
 func (l *Local) Prove(room rooms.ID) { l.host.Prove(room) }
 

@@ -14,16 +14,20 @@ import (
 const renewAgain = 100 * time.Millisecond
 
 // Renew is for host.Config: the store has lost the journal of a room of this node. A room that has ended stays so; any other is entered
-// into the directory again, if no other node has it (docs/failover/RULES.md, R19).
+// into the directory again, if no other node has it (docs/failover/RULES.md, R19). Also one that was forestalled: whoever did that knew
+// of its record and no journal, and took this node for dead.
 func (r *Rooms) Renew(ctx context.Context, h *host.Handle, was rooms.Epoch) (rooms.Epoch, string, error) {
 	r.Hub.Resave()
 	for {
-		_, err := r.Tombs.Tomb(ctx, h.ID)
+		end, err := r.Tombs.Tomb(ctx, h.ID)
 		if errors.Is(err, rooms.ErrGone) {
 			break
 		}
 		if err == nil {
-			return 0, "", rooms.ErrGone
+			if t, err := host.ReadTomb(end); err != nil || t.Why != host.WhyUnborn {
+				return 0, "", rooms.ErrGone
+			}
+			break
 		}
 		select {
 		case <-ctx.Done():

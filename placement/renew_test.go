@@ -9,6 +9,7 @@ import (
 
 	"tickover.dev/cluster"
 	"tickover.dev/rooms"
+	"tickover.dev/rooms/memjournal"
 	"tickover.dev/sessions"
 )
 
@@ -41,6 +42,92 @@ func TestRoomsOutliveAnEmptyStore(t *testing.T) {
 		w.nodes[0].kill() // and the room is as safe as it was
 		playFor(3*time.Second, bob)
 		w.settle(bob)
+	})
+}
+
+// A store may lose a journal and keep the record. If the owner is then taken for dead, wrongly, the room is given up as one that never began:
+// its owner knows better, and nobody else does.
+func TestARoomThatLivedIsRenewedAlthoughItWasForestalled(t *testing.T) {
+	inTown(t, 2, func(w *town) {
+		ann := w.nodes[0].enter("ann", lobby)
+		playFor(time.Second, ann)
+		at, err := w.store.Look(w.Context(), ann.room.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.journal.Clear()
+		if err := w.nodes[1].Local.Forestall(w.Context(), at); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.store.Remove(w.Context(), at); err != nil {
+			t.Fatal(err)
+		}
+		playFor(4*time.Second, ann)
+		w.settle(ann)
+		if now, err := w.store.Look(w.Context(), ann.room.ID); err != nil || now.Owner != w.nodes[0].Cluster.Self() || now.Epoch <= at.Epoch {
+			t.Errorf("the directory says %+v, %v", now, err)
+		}
+	})
+}
+
+// Who finds a tombstone of a room that never began must not be told of an end that nobody has seen: the room may be renewed.
+func TestAForestalledRoomIsUnknown(t *testing.T) {
+	inTown(t, 1, func(w *town) {
+		n := w.nodes[0]
+		if err := n.Local.Forestall(w.Context(), cluster.Record{Room: "never", Epoch: 5}); err != nil {
+			t.Fatal(err)
+		}
+		found := make(chan error, 1)
+		n.Room("never", func(_ sessions.Room, err error) { found <- err })
+		if err := <-found; !errors.Is(err, sessions.ErrUnknownRoom) {
+			t.Errorf("it is %v", err)
+		}
+	})
+}
+
+// Whoever makes a room that is given up before its first entry has to be told, and gets another one: the first would be found by nobody.
+func TestWhoMakesARoomThatIsForestalledIsToldSo(t *testing.T) {
+	inTown(t, 2, func(w *town) {
+		creator := w.nodes[0]
+		var never rooms.ID
+		w.journal.SetFaults(func(e rooms.Entry) (none memjournal.Fault) {
+			if e.Kind != rooms.EntryCreate || never != "" {
+				return none
+			}
+			never = e.Room
+			at := cluster.Record{Room: e.Room, Kind: "ledger", Key: "lobby", Owner: creator.Cluster.Self(), Epoch: e.ID.Epoch}
+			if err := errors.Join(w.nodes[1].Local.Forestall(w.Context(), at), w.store.Remove(w.Context(), at)); err != nil {
+				t.Error(err)
+			}
+			return none
+		})
+		ann := &player{hub: creator.players, session: "ann", gen: 1, joining: true}
+		found := make(chan error, 1)
+		creator.Enter(lobby, func(r sessions.Room, err error) {
+			ann.room = r
+			found <- err
+		})
+		if err := <-found; err != nil {
+			t.Fatal(err)
+		}
+		creator.players.mu.Lock()
+		creator.players.list = append(creator.players.list, ann)
+		creator.players.mu.Unlock()
+		ann.join()
+		time.Sleep(unknownFor + time.Second)
+		creator.players.mu.Lock()
+		gone := ann.gone
+		creator.players.mu.Unlock()
+		if gone != "unknown" || ann.room.ID != never {
+			t.Fatalf("ann waits in %s, %s was forestalled; she was told: %q", ann.room.ID, never, gone)
+		}
+		if len(w.journal.Rooms()) > 0 {
+			t.Errorf("there are journals: %v", w.journal.Rooms())
+		}
+		bob := creator.enter("bob", lobby)
+		if at, err := w.store.Find(w.Context(), "ledger", "lobby"); err != nil || at.Room == never || at.Room != bob.room.ID {
+			t.Errorf("the lobby is %+v (%v), bob is in %s", at, err, bob.room.ID)
+		}
 	})
 }
 

@@ -38,9 +38,10 @@ type Hub interface {
 	Resave()
 }
 
-// Tombs reads what was left of rooms that have ended, whichever node they were on.
+// Tombs reads what was left of rooms that have ended, whichever node they were on, and ends those that never began.
 type Tombs interface {
-	// Tomb gives what Bury was given; rooms.ErrGone: there is none (any more).
+	rooms.Forestaller
+	// Tomb gives what Bury or Forestall was given; rooms.ErrGone: there is none (any more).
 	Tomb(ctx context.Context, room rooms.ID) ([]byte, error)
 }
 
@@ -275,6 +276,9 @@ func (r *Rooms) tomb(ctx context.Context, id rooms.ID) error {
 	t, err := host.ReadTomb(end)
 	if err != nil {
 		r.Log.Warn("tombstone cannot be read", "room", id, "error", err)
+		return sessions.ErrUnknownRoom
+	}
+	if t.Why == host.WhyUnborn { // it was never seen to begin, but may be renewed, as if there were no tombstone
 		return sessions.ErrUnknownRoom
 	}
 	return &sessions.EndedError{Tomb: t}

@@ -62,6 +62,7 @@ type commit struct {
 	quiet     *Frame  // may be shown without a further entry
 	resealAt  EntryID // see reseal
 	unsent    bool    // sent has not been handed to the journal yet
+	renewed   bool    // it had a journal before the one that it has, or is to have, now
 
 	recovery
 	restoring

@@ -83,6 +83,7 @@ type Top struct {
 var (
 	ErrGone      = errors.New("rooms: the room has no journal")
 	ErrClaimLost = errors.New("rooms: another claim came first")
+	ErrBorn      = errors.New("rooms: the room has a journal")
 )
 
 // Journal keeps the rooms' streams of confirmed ticks: the durable truth and the fencing token in one.
@@ -107,4 +108,14 @@ type Journal interface {
 	// Bury replaces the journal by a tombstone with the room's end, which is opaque to journals, kept for ttl. Nothing can be appended
 	// any more.
 	Bury(ctx context.Context, room ID, epoch Epoch, end []byte, ttl time.Duration) error
+}
+
+// Forestaller is what those need of a journal who give up a room that was entered into a directory, and was never seen to begin. All
+// methods may be called from any goroutine. Whoever implements it passes journaltest.Run as well.
+type Forestaller interface {
+	// Forestall puts a tombstone where a room has no journal: a creation of the given epoch, or an older one, that is still under way
+	// is answered Gone. One of a newer epoch takes its place: that is a room which lived, and whose journal the store has lost
+	// (FAILOVER.md R19). end is opaque to journals; all is kept for ttl. A tombstone of Bury stays as it is. If there is a journal,
+	// nothing is changed, and the error is ErrBorn.
+	Forestall(ctx context.Context, room ID, epoch Epoch, end []byte, ttl time.Duration) error
 }

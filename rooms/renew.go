@@ -18,9 +18,11 @@ type Renewal struct {
 }
 
 // bereave asks whether a room may have a new journal in the place of the one that is gone. The room steps on meanwhile, as far as it may
-// be ahead of its journal, and shows nothing that waits for its entry. A creation is not asked about again: it is a tombstone that it met.
+// be ahead of its journal, and shows nothing that waits for its entry. The creation of a room that never had a journal is not asked about:
+// the room was given up meanwhile. That of a renewed one is, once more: it may have been given up while its owner was taken for dead, and
+// then it needs an epoch newer than that; or it has met a tombstone, which is found then.
 func (s *Shard) bereave(c *core) {
-	if c.sent.Kind == EntryCreate {
+	if c.sent.Kind == EntryCreate && !c.renewed {
 		s.lose(c, ErrGone)
 		return
 	}
@@ -40,7 +42,7 @@ func (s *Shard) TakeRenewed(room ID, r Renewal, err error, now time.Duration) {
 	}
 	s.Counters.Renewed.Add(1)
 	s.log.Warn("the room's journal was lost and is made anew", "room", c.id, "kind", c.kind.Name, "epoch", r.Epoch, "before", c.epoch)
-	c.epoch, c.nonce, c.resealAt = r.Epoch, r.Nonce, EntryID{}
+	c.epoch, c.nonce, c.resealAt, c.renewed = r.Epoch, r.Nonce, EntryID{}, true
 	c.h.Key = r.Key
 	c.status = StatusResumed
 	c.resendAll() // to whom this epoch is the first news of the room

@@ -125,7 +125,51 @@ func TestATombstoneIsNotOverwritten(t *testing.T) {
 	r.carryOut()
 	r.asks = nil
 	r.answerHeld(Gone)
+	if len(r.asks) != 1 || len(r.ended) > 0 {
+		t.Fatalf("asked %+v, ended %+v", r.asks, r.ended)
+	}
+	r.asks = nil
+	r.s.TakeRenewed("r", Renewal{}, ErrGone, r.now)
+	r.carryOut()
 	if len(r.asks) > 0 || len(r.ended) != 1 || r.ended[0].Why != "lost" || !errors.Is(r.ended[0].Err, ErrGone) || r.s.Len() > 0 {
+		t.Errorf("asked %+v, ended %+v", r.asks, r.ended)
+	}
+}
+
+// A renewed room that is given up before its creation arrives, as its owner was taken for dead, has to go on in a newer epoch: it lived.
+func TestARenewedRoomThatIsForestalledIsRenewedAgain(t *testing.T) {
+	r := newRig(t)
+	r.create(Config{RateHz: 20})
+	ann := r.join("ann")
+	r.hold = true
+	r.input(ann, "ann", 1, order{})
+	r.step()
+	r.bereft(Gone)
+	r.s.TakeRenewed("r", Renewal{Epoch: 9, Nonce: 11}, nil, r.now)
+	r.carryOut()
+	r.asks = nil
+	r.answerHeld(Gone)
+	if want := (Ask{AskRenew, "r", 9}); len(r.asks) != 1 || r.asks[0] != want {
+		t.Fatalf("asked %+v, want %+v", r.asks, want)
+	}
+	r.hold = false
+	r.s.TakeRenewed("r", Renewal{Epoch: 12, Nonce: 13}, nil, r.now)
+	r.carryOut()
+	if len(r.ended) > 0 || len(r.stored) == 0 || r.stored[0].Kind != EntryCreate || r.stored[0].ID.Epoch != 12 {
+		t.Fatalf("ended %+v, stored %+v", r.ended, r.stored)
+	}
+	if r.parts[ann].Applied != 1 {
+		t.Error("the input is not acknowledged")
+	}
+}
+
+// A room that was given up before it began must not be entered again: its key may be another's.
+func TestARoomThatIsForestalledBeforeItBeginsIsOver(t *testing.T) {
+	r := newRig(t)
+	r.hold = true
+	r.create(Config{RateHz: 20})
+	r.answerHeld(Gone)
+	if len(r.asks) > 0 || len(r.ended) != 1 || r.ended[0].Why != "lost" || !errors.Is(r.ended[0].Err, ErrGone) {
 		t.Errorf("asked %+v, ended %+v", r.asks, r.ended)
 	}
 }

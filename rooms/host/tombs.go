@@ -48,6 +48,15 @@ func ReadTomb(end []byte) (Tomb, error) {
 	return Tomb{Why: e.Why, Code: e.Code, Result: e.Result}, nil
 }
 
+// WhyUnborn is the end of a room that was given up before it began.
+const WhyUnborn = "unborn"
+
+// Unborn gives what is to be left in the journal of such a room, and for how long.
+func (h *Host) Unborn() (end []byte, ttl time.Duration, err error) {
+	end, err = epitaphOf(rooms.Ended{Why: WhyUnborn})
+	return end, h.config.TombstoneTTL, err
+}
+
 // maxTombs bounds how many ends are remembered; beyond it the oldest are forgotten early.
 const maxTombs = 20_000
 

@@ -37,6 +37,9 @@ func Run(t *testing.T, make func(testing.TB) rooms.Journal) {
 		{"OldOwnerCannotBury", buryFenced},
 		{"TombstoneIsNoJournal", tombstoneIsGone},
 		{"EndedContextIsNoAnswer", endedContext},
+		{"AForestalledRoomIsNotBorn", forestalled},
+		{"ARoomThatLivedMayFollowAForestalledOne", renewedBehindForestalled},
+		{"AnExpiredForestallIsForgotten", forestallExpires},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.try(&suite{T: t, j: make(t), room: rooms.ID(fmt.Sprintf("%s-%d", c.name, time.Now().UnixNano()))})

@@ -25,6 +25,7 @@ type fileStream struct {
 	Tomb    []byte
 	Ended   bool
 	UntilMs int64
+	Before  uint64
 }
 
 type fileEntry struct {
@@ -54,7 +55,7 @@ func (j *Journal) snapshot() *fileState {
 		}
 		fs := fileStream{Room: string(id), Tomb: s.tomb, Ended: s.tomb != nil}
 		if fs.Ended {
-			fs.UntilMs = s.until.UnixMilli()
+			fs.UntilMs, fs.Before = s.until.UnixMilli(), uint64(s.before)
 		}
 		fs.Entries = toFile(s.entries)
 		f.Streams = append(f.Streams, fs)
@@ -106,7 +107,7 @@ func (j *Journal) Restore(path string) error {
 	for _, fs := range f.Streams {
 		s := &stream{entries: fs.entries()}
 		if fs.Ended {
-			s.tomb, s.until = append([]byte{}, fs.Tomb...), time.UnixMilli(fs.UntilMs)
+			s.tomb, s.until, s.before = append([]byte{}, fs.Tomb...), time.UnixMilli(fs.UntilMs), rooms.Epoch(fs.Before)
 		}
 		if s.tomb == nil && len(s.entries) == 0 {
 			return fmt.Errorf("load journals from %s: room %s has no entries", path, fs.Room)

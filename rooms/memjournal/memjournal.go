@@ -50,9 +50,13 @@ type stream struct {
 	entries []rooms.Entry
 	tomb    []byte // not nil: the room has ended
 	until   time.Time
+	before  rooms.Epoch // not 0: the tombstone is of Forestall, for creations up to this epoch
 }
 
-var _ rooms.Journal = (*Journal)(nil)
+var (
+	_ rooms.Journal     = (*Journal)(nil)
+	_ rooms.Forestaller = (*Journal)(nil)
+)
 
 // errLost is the error of an Unknown outcome.
 var errLost = errors.New("memjournal: the answer was lost")
@@ -133,6 +137,8 @@ func (j *Journal) apply(e rooms.Entry) rooms.Outcome {
 	case s == nil:
 		s = &stream{}
 		j.streams[e.Room] = s
+	case s.before != 0 && e.Kind == rooms.EntryCreate && e.ID.Epoch > s.before:
+		*s = stream{}
 	case s.tomb != nil:
 		return rooms.Gone
 	case e.ID.Compare(s.top().ID) <= 0:
@@ -262,6 +268,25 @@ func (j *Journal) bury(ctx context.Context, room rooms.ID, epoch rooms.Epoch, en
 	return nil
 }
 
+// Forestall implements rooms.Forestaller.
+func (j *Journal) Forestall(ctx context.Context, room rooms.ID, epoch rooms.Epoch, end []byte, ttl time.Duration) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch s := j.stream(room); {
+	case s != nil && s.tomb == nil:
+		return rooms.ErrBorn
+	case s != nil && (s.before == 0 || s.before >= epoch):
+		return nil
+	}
+	j.streams[room] = &stream{tomb: append([]byte{}, end...), until: j.now().Add(ttl), before: max(epoch, 1)}
+	j.buried = append(j.buried, room)
+	j.forget()
+	return nil
+}
+
 // forget drops tombstones that have expired, as far as they were set in the order in which they expire. j.mu is held.
 func (j *Journal) forget() {
 	for len(j.buried) > 0 {
@@ -273,7 +298,7 @@ func (j *Journal) forget() {
 	}
 }
 
-// Tomb gives what Bury left of a room, while it is kept.
+// Tomb gives what Bury or Forestall left of a room, while it is kept.
 func (j *Journal) Tomb(_ context.Context, room rooms.ID) (end []byte, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

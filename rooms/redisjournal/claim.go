@@ -109,7 +109,7 @@ func (j *Journal) Top(ctx context.Context, room rooms.ID) (rooms.Top, error) {
 	return rooms.Top{ID: e.ID, Nonce: e.Nonce, Kind: e.Kind}, nil
 }
 
-// Tomb gives what Bury left of a room, while it is kept; then, and before, it is rooms.ErrGone.
+// Tomb gives what Bury or Forestall left of a room, while it is kept; then, and before, it is rooms.ErrGone.
 func (j *Journal) Tomb(ctx context.Context, room rooms.ID) (end []byte, err error) {
 	e, err := j.top(ctx, room)
 	switch {
@@ -164,6 +164,23 @@ func (j *Journal) bury(ctx context.Context, room rooms.ID, epoch rooms.Epoch, en
 		return rooms.ErrClaimLost
 	case answer != answerDone:
 		return fmt.Errorf("bury room %s: unexpected answer %q", room, answer)
+	}
+	return nil
+}
+
+// Forestall implements rooms.Forestaller.
+func (j *Journal) Forestall(ctx context.Context, room rooms.ID, epoch rooms.Epoch, end []byte, ttl time.Duration) error {
+	field := appendPacked(nil, &rooms.Entry{Kind: stoneKind, Prev: rooms.EntryID{Epoch: epoch}, Body: end})
+	answer, err := forestallScript.Run(ctx, j.client, []string{j.journalKey(room)},
+		strconv.FormatUint(uint64(epoch), 10), field, max(ttl.Milliseconds(), 1)).Text()
+	switch {
+	case err != nil:
+		j.learn(err)
+		return fmt.Errorf("forestall room %s: %w", room, err)
+	case answer == answerExists:
+		return rooms.ErrBorn
+	case answer != answerDone:
+		return fmt.Errorf("forestall room %s: unexpected answer %q", room, answer)
 	}
 	return nil
 }

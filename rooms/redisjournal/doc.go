@@ -6,7 +6,8 @@
 //	e: [format 1, kind 1, nonce 8, previous entry's epoch 8 and tick 8, horizon 8, body…]   (bytes; numbers are big-endian)
 //
 // A claim is written before its predecessor is known: it has none, and Load fills it in. A tombstone, of kind 255, has the epoch that
-// buried the room there, and the room's end as its body.
+// buried the room there, and the room's end as its body. One that forestalls a room, of kind 254, has the newest epoch that it is for there:
+// a creation of a newer one takes its place.
 //
 //	5-1 create ─ 5-2 delta ─ 5-3 snapshot ─ 5-4 delta ─ 9-0 claim ─ 9-5 snapshot ─ … ─ 18446744073709551615-0 tombstone
 //	└── trimmed by 5-3 ────┘

@@ -20,6 +20,7 @@ const (
 	tombID    = "18446744073709551615-0" // above every entry; one more would not fit anyway
 	tombEpoch = rooms.Epoch(1<<64 - 1)
 	tombKind  = rooms.EntryKind(255)
+	stoneKind = rooms.EntryKind(254) // of a tombstone that Forestall left
 )
 
 // appendPacked appends an entry's field.
@@ -46,7 +47,7 @@ func unpack(e *rooms.Entry, field string) error {
 		return fmt.Errorf("%w: %d bytes", rooms.ErrCorrupt, len(field))
 	}
 	kind := rooms.EntryKind(field[1])
-	isTomb := kind == tombKind && e.ID.Epoch == tombEpoch
+	isTomb := (kind == tombKind || kind == stoneKind) && e.ID.Epoch == tombEpoch
 	if !isTomb && (kind < rooms.EntryCreate || kind > rooms.EntryRelease) {
 		return fmt.Errorf("%w: entry of unknown kind %d", rooms.ErrCorrupt, kind)
 	}

@@ -16,12 +16,25 @@ local top = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 local tomb = '` + tombID + `'
 `
 
+// forestalls is how scripts read a tombstone of Forestall: they are given the epoch that it is for. Epochs are milliseconds, far below 2^53.
+const forestalls = `
+local function forestalls()
+	local field = top[2][2]
+	if string.byte(field, 2) ~= 254 then return nil end
+	local epoch = 0
+	for i = 11, 18 do epoch = epoch * 256 + string.byte(field, i) end
+	return epoch
+end
+`
+
 // createScript stores a room's first entry, if the room has no journal. ARGV: id, field.
 // It is sent as it is (EVAL) and not by its hash: it is part of pipelines, where a server that has forgotten it could not be helped.
-const createScript = readTop + `
+const createScript = readTop + forestalls + `
 if top then
-	if top[1] == tomb then return 'gone' end
-	return 'exists'
+	if top[1] ~= tomb then return 'exists' end
+	local before = forestalls()
+	if not before or tonumber(string.match(ARGV[1], '^%d+')) <= before then return 'gone' end
+	redis.call('DEL', KEYS[1])
 end
 return redis.call('XADD', KEYS[1], ARGV[1], 'e', ARGV[2])`
 
@@ -58,4 +71,16 @@ else
 end
 redis.call('XADD', KEYS[1], 'MINID', '=', tomb, tomb, 'e', ARGV[3])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return 'done'`)
+
+// forestallScript puts a tombstone where there is no journal. ARGV: the newest epoch that it is for; the tombstone's field; its time in ms.
+var forestallScript = redis.NewScript(readTop + forestalls + `
+if top then
+	if top[1] ~= tomb then return 'exists' end
+	local before = forestalls()
+	if not before or before >= tonumber(ARGV[1]) then return 'done' end
+	redis.call('DEL', KEYS[1])
+end
+redis.call('XADD', KEYS[1], tomb, 'e', ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 'done'`)
