@@ -18,7 +18,7 @@ type lane struct {
 }
 
 const (
-	laneRooms    = 64                      // a lane of fewer rooms is not split for the sake of
+	laneRooms    = 32                      // a lane of fewer rooms is not split for the sake of
 	laneWork     = 200 * time.Microsecond  // shorter work: of 1,000 rooms at 20 Hz that made confirming take 0.7 ms instead of 4
 	longWork     = 2 * time.Millisecond    // beyond it, it is
 	laneSpacing  = 2500 * time.Microsecond // between the due times of a rate's lanes

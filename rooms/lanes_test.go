@@ -29,7 +29,7 @@ func TestRoomsOfABusyLaneSpread(t *testing.T) {
 	}{
 		{100, 60 * time.Microsecond, 3, 4, longWork * 7 / 4},
 		{500, 4 * time.Microsecond, 5, 8, 2 * laneWork},
-		{50, 10 * time.Microsecond, 1, 1, longWork},
+		{40, 10 * time.Microsecond, 1, 1, longWork},
 	} {
 		t.Run(fmt.Sprintf("%d rooms of %s", try.rooms, try.step), func(t *testing.T) {
 			s, clock := laneShard(t, try.step)
