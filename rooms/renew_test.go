@@ -112,11 +112,12 @@ func TestAPeriodicRoomGoesOnWithoutItsJournal(t *testing.T) {
 	}
 }
 
-// A room that has ended leaves a tombstone. An owner that slept through that must not bring the room back, and must not ask for ever.
-func TestATombstoneIsNotOverwritten(t *testing.T) {
-	r := newRig(t)
+// goneAgain makes a room whose journal is gone, with an input of ann that is not acknowledged, and whose new creation is answered Gone, too.
+func goneAgain(t *testing.T) (r *rig, ann Seat) {
+	t.Helper()
+	r = newRig(t)
 	r.create(Config{RateHz: 20})
-	ann := r.join("ann")
+	ann = r.join("ann")
 	r.hold = true
 	r.input(ann, "ann", 1, order{})
 	r.step()
@@ -125,6 +126,12 @@ func TestATombstoneIsNotOverwritten(t *testing.T) {
 	r.carryOut()
 	r.asks = nil
 	r.answerHeld(Gone)
+	return r, ann
+}
+
+// A room that has ended leaves a tombstone. An owner that slept through that must not bring the room back, and must not ask for ever.
+func TestATombstoneIsNotOverwritten(t *testing.T) {
+	r, _ := goneAgain(t)
 	if len(r.asks) != 1 || len(r.ended) > 0 {
 		t.Fatalf("asked %+v, ended %+v", r.asks, r.ended)
 	}
@@ -138,17 +145,7 @@ func TestATombstoneIsNotOverwritten(t *testing.T) {
 
 // A renewed room that is given up before its creation arrives, as its owner was taken for dead, has to go on in a newer epoch: it lived.
 func TestARenewedRoomThatIsForestalledIsRenewedAgain(t *testing.T) {
-	r := newRig(t)
-	r.create(Config{RateHz: 20})
-	ann := r.join("ann")
-	r.hold = true
-	r.input(ann, "ann", 1, order{})
-	r.step()
-	r.bereft(Gone)
-	r.s.TakeRenewed("r", Renewal{Epoch: 9, Nonce: 11}, nil, r.now)
-	r.carryOut()
-	r.asks = nil
-	r.answerHeld(Gone)
+	r, ann := goneAgain(t)
 	if want := (Ask{AskRenew, "r", 9}); len(r.asks) != 1 || r.asks[0] != want {
 		t.Fatalf("asked %+v, want %+v", r.asks, want)
 	}
